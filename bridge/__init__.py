@@ -1,0 +1,1 @@
+"""The bridge: the live daemon and the sideman command."""

@@ -1,0 +1,1 @@
+"""Control: every controllable thing, and the doors to it."""

@@ -1,0 +1,360 @@
+"""Everything that control, stage, workers and recorder say to each other.
+
+All positions are song ticks of an *epoch*: a stretch of playing between two of play, stop, jump. Control numbers the
+epochs; what belongs to an older one is dropped (docs/ARCHITECTURE.md, Time, invariant 6).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from engines.engine import Played, Request
+from engines.music import Note, Phrase
+from engines.parameter import Parameter
+
+Outcome = Literal["hit", "alternate", "repeat", "rest", "hold"]
+"""What a bar was: made in time, an older take, the last bar again, silence, or repeated on purpose."""
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A message; its class's name travels with it."""
+
+
+# Control to stage
+
+
+class OutputSetup(msgspec.Struct, frozen=True):
+    """An output of a player: its kind (an entry point of `sideman.outputs`) and the target after the colon.
+
+    "midi" is a virtual port named after the player; "midi:NAME" an existing port.
+    """
+
+    kind: str
+    target: str = ""
+
+
+class PlayerSetup(msgspec.Struct, frozen=True):
+    """A player as the stage knows it: channel 1-16."""
+
+    name: str
+    outputs: tuple[OutputSetup, ...]
+    channel: int = 10
+
+
+class Setup(Message):
+    """First message: what to open. tempo_mbpm is in thousandths of a beat a minute.
+
+    reconnect: for each port of ours, what it was connected to before the stage was restarted.
+    sounding: (player, pitch) that a killed stage may have left on; ended as soon as the ports are open.
+    """
+
+    client_name: str
+    players: tuple[PlayerSetup, ...]
+    tempo_mbpm: int
+    reconnect: dict[str, tuple[str, ...]] = {}
+    sounding: tuple[tuple[str, int], ...] = ()
+
+
+class Play(Message):
+    """Start epoch `epoch` at song position `position_tick`, at most delay_ms from now."""
+
+    epoch: int
+    position_tick: int
+    delay_ms: int = 60
+
+
+class Stop(Message):
+    """End every sounding note and drop everything to come."""
+
+
+class Tempo(Message):
+    """A tempo from 20,000 to 999,000 thousandths of a bpm, to land as soon as it can."""
+
+    tempo_mbpm: int
+
+
+class Chunk(Message):
+    """A bar for a player; it replaces what is still to come of the player's chunk with the same epoch and bar.
+
+    start_tick: song tick of the bar; length_ticks; from_tick: notes before this song tick are not touched (a fill now).
+    id: counts up per player; outcome: what the bar will be counted as if it plays.
+    """
+
+    player: str
+    epoch: int
+    bar: int
+    id: int
+    start_tick: int
+    length_ticks: int
+    outcome: Outcome
+    notes: tuple[Note, ...]
+    from_tick: int = -1
+
+
+class Mute(Message):
+    """Mute or unmute a player at once: its sounding notes end, later ones are not let out."""
+
+    player: str
+    muted: bool
+
+
+class Panic(Message):
+    """End every note, as MIDI's own all-notes-off too. Playing goes on."""
+
+
+class Subscribers(Message):
+    """Where OSC note events go: (host, port, pattern)."""
+
+    targets: tuple[tuple[str, int, str], ...]
+
+
+class AskStatus(Message):
+    """Answered with a StageStatus."""
+
+
+class Quit(Message):
+    """End every note, close the ports, leave."""
+
+
+ToStage = Setup | Play | Stop | Tempo | Chunk | Mute | Panic | Subscribers | AskStatus | Quit
+
+
+# Stage to control
+
+
+class StageReady(Message):
+    """The ports are open. outputs: a line each for people; realtime: whether the priority was granted."""
+
+    outputs: tuple[str, ...]
+    realtime: bool
+    problems: tuple[str, ...] = ()
+
+
+class Piece(Message):
+    """From stage tick `tick`, at `at_ns` (perf_counter_ns), the tempo is this. Pieces that never took effect fall."""
+
+    tick: int
+    at_ns: int
+    tempo_mbpm: int
+
+
+class EpochStarted(Message):
+    """Song position `position_tick` is stage tick `tick`."""
+
+    epoch: int
+    tick: int
+    position_tick: int
+
+
+class Stopped(Message):
+    """Playing stopped at song tick `position_tick` of epoch `epoch`."""
+
+    epoch: int
+    position_tick: int
+
+
+class BarStarted(Message):
+    """A chunk's start was frozen: the bar is this one now.
+
+    headroom_s: time that was left when the chunk arrived; dropped: notes of it that came too late, so far.
+    """
+
+    player: str
+    epoch: int
+    bar: int
+    id: int
+    outcome: Outcome
+    headroom_s: float
+    dropped: int = 0
+
+
+class Refused(Message):
+    """A chunk came too late, or was for another epoch."""
+
+    player: str
+    epoch: int
+    bar: int
+    id: int
+    reason: str
+
+
+class Event(msgspec.Struct, frozen=True, array_like=True):
+    """A note-on (velocity > 0) or note-off (0) that left the stage.
+
+    tick: its stage tick; song_tick: the same in the song; at_ns: when it was due; late_ns: how much later it left.
+    """
+
+    player: str
+    tick: int
+    song_tick: int
+    pitch: int
+    velocity: int
+    channel: int
+    at_ns: int
+    late_ns: int
+
+
+class Left(Message):
+    """What left since the last such message, in order."""
+
+    events: tuple[Event, ...]
+
+
+class PortChanged(Message):
+    """An output was lost or came back; text is for people. connections: of our own ports, for a restart."""
+
+    output: str
+    present: bool
+    text: str
+
+
+class Connections(Message):
+    """What our own ports are connected to now, as far as the system tells."""
+
+    ports: dict[str, tuple[str, ...]]
+
+
+class StageStatus(Message):
+    """Dispatch lateness in microseconds, percentiles since the start, and counters."""
+
+    events: int
+    late_p50_us: float
+    late_p99_us: float
+    late_max_us: float
+    dropped_notes: int
+    sounding: int
+    cpu_s: float
+    realtime: bool
+
+
+class Trouble(Message):
+    """One line for people."""
+
+    text: str
+
+
+FromStage = (
+    StageReady
+    | Piece
+    | EpochStarted
+    | Stopped
+    | BarStarted
+    | Refused
+    | Left
+    | PortChanged
+    | Connections
+    | StageStatus
+    | Trouble
+)
+
+
+# Control to worker. State 0 is the engine's start; every other is named by the message that made it.
+
+
+class Load(Message):
+    """First message: the engine (an entry point of `sideman.engines`), its bundle's folder or "", and the runtime."""
+
+    engine: str
+    bundle: str
+    runtime: str
+    seed: int
+
+
+class Prime(Message):
+    """Make state `id` from what was played."""
+
+    id: int
+    history: tuple[Played, ...]
+
+
+class Generate(Message):
+    """Make a bar from state `after` (0: the start), leaving state `id`."""
+
+    id: int
+    after: int
+    request: Request
+
+
+ToWorker = Load | Prime | Generate
+
+
+# Worker to control
+
+
+class WorkerReady(Message):
+    """The engine is loaded and warm. bar_p99_s: how long a bar took in its warm-up, at worst."""
+
+    parameters: tuple[Parameter, ...]
+    bar_p99_s: float
+    description: str
+
+
+class Primed(Message):
+    """State `id` exists."""
+
+    id: int
+
+
+class Made(Message):
+    """The bar asked for with `id`."""
+
+    id: int
+    phrase: Phrase
+    took_s: float
+
+
+class Failed(Message):
+    """What was asked for with `id` (0: loading) could not be done; one line for people."""
+
+    id: int
+    text: str
+
+
+FromWorker = WorkerReady | Primed | Made | Failed
+
+
+# Control to recorder
+
+
+class Record(Message):
+    """First message: where to write (.mid and .wav by their endings), and the tempo and metre at the start."""
+
+    paths: tuple[str, ...]
+    tempo_mbpm: int
+    meter_numerator: int
+    meter_denominator: int
+
+
+class RecordedTempo(Message):
+    """The tempo from stage tick `tick` on."""
+
+    tick: int
+    tempo_mbpm: int
+
+
+class RecordedMeter(Message):
+    """The metre from stage tick `tick` on."""
+
+    tick: int
+    numerator: int
+    denominator: int
+
+
+class Finish(Message):
+    """Write everything and leave. Sounding notes end at `tick`."""
+
+    tick: int
+
+
+ToRecorder = Record | RecordedTempo | RecordedMeter | Left | Finish
+
+
+class Recorded(Message):
+    """The files are whole on disk."""
+
+    paths: tuple[str, ...]
+
+
+FromRecorder = Recorded | Trouble

@@ -1,0 +1,1 @@
+"""Players: planning, workers and their supervision."""

@@ -1,0 +1,1 @@
+"""The recorder: what really left the stage, as files."""

@@ -1,0 +1,1 @@
+"""Clock and timeline: when a tick is."""

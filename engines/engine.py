@@ -1,0 +1,87 @@
+"""The Engine protocol: what a model, or sixty lines of anyone's Python, must offer to play in a set.
+
+An engine is found through the entry-point group `sideman.engines` (docs/ENGINES.md teaches how to write one).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, Self
+
+import msgspec
+
+from engines.bundle import Bundle
+from engines.music import Meter, Note, Phrase
+from engines.parameter import Parameter, Value
+
+State = Any
+"""Whatever an engine keeps between bars. It stays in the worker and is never mutated: a new one is returned."""
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One bar asked of an engine.
+
+    bar:        number of the bar in the song, from 0
+    start_tick: its first tick in the song; length_ticks: its length
+    meter, tempo_bpm: as they will be when it starts, as far as is known now
+    parameters: a snapshot, one value for each of the engine's parameters
+    seed, take: with `bar` they determine the randomness; take counts the bars asked for again
+    fill, vary: the performer asked for a fill, or for something different from what would come
+    heard:      notes heard since the last request, ticks relative to start_tick (negative)
+    time_left_s: time until the bar is due, infinite offline
+    """
+
+    bar: int
+    start_tick: int
+    length_ticks: int
+    meter: Meter
+    tempo_bpm: float
+    parameters: dict[str, Value]
+    seed: int = 0
+    take: int = 0
+    fill: bool = False
+    vary: bool = False
+    heard: tuple[Note, ...] = ()
+    time_left_s: float = 3600.0
+
+
+class Played(msgspec.Struct, frozen=True):
+    """A bar that was played, as given to `prime`: its metre and its phrase."""
+
+    meter: Meter
+    phrase: Phrase
+
+
+Chunk = Phrase
+"""What `generate` returns for a Request's span."""
+
+
+class Engine(Protocol):
+    """A source of music, one bar at a time.
+
+    `parameters` holds for the life of the object. No method mutates a state it was given, so that another take, undo
+    and hot swap are ordinary calls.
+    """
+
+    parameters: tuple[Parameter, ...]
+
+    @classmethod
+    def load(cls, bundle: Bundle | None, runtime: str = "auto") -> Self:
+        """Make the engine from its bundle, or from nothing if it needs none.
+
+        runtime: "auto", or one of the bundle's graph variants ("int8", "fp32", "torchscript").
+        Raises SidemanError when it cannot.
+        """
+        ...
+
+    def start(self, seed: int) -> State:
+        """The state before the first bar of a song."""
+        ...
+
+    def prime(self, history: Sequence[Played], seed: int) -> State:
+        """The state after the given bars, oldest first, for an engine that has just been loaded."""
+        ...
+
+    def generate(self, request: Request, state: State) -> tuple[Chunk, State]:
+        """The bar asked for and the state after it. The phrase's length is request.length_ticks."""
+        ...

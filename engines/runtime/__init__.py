@@ -1,0 +1,34 @@
+"""Runtimes: a model's graphs as functions from arrays to arrays, on one thread each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from engines.errors import BundleError
+
+
+class Graph(Protocol):
+    """A graph with named inputs and ordered outputs; explicit state goes in and comes out."""
+
+    def __call__(self, **inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Run once. Inputs by name, outputs in the order of the manifest."""
+        ...
+
+
+def open_graph(path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Graph:
+    """Open a graph file by its ending: .onnx, or .ts (TorchScript, whose loading runs its code).
+
+    inputs, outputs: names in the order of the manifest. Raises BundleError if the file cannot be run.
+    """
+    if path.suffix == ".onnx":
+        from engines.runtime.onnx import OnnxGraph
+
+        return OnnxGraph(path, inputs, outputs)
+    if path.suffix == ".ts":
+        from engines.runtime.torchscript import TorchScriptGraph
+
+        return TorchScriptGraph(path, inputs)
+    raise BundleError(f"{path.name} is no graph this version can run; it runs .onnx and .ts")

@@ -1,0 +1,1 @@
+"""Export: from a training checkpoint to a verified bundle."""

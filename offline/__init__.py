@@ -1,0 +1,1 @@
+"""Offline: data, training and evaluation of the models that Sideman plays."""

@@ -1,0 +1,1 @@
+"""Readers of music files, splits and fingerprints."""

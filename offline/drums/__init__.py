@@ -1,0 +1,1 @@
+"""The drum models: dataset, training, evaluation."""
