@@ -18,7 +18,7 @@ MESSAGE_BYTES_MAX = 1 << 22
 """A longer message means that the other side has gone mad."""
 
 
-class ChannelClosed(Exception):
+class ChannelClosedError(Exception):
     """The other process has gone, or sends what is no message."""
 
 
@@ -51,26 +51,26 @@ class Channel:
         return bool(self._outgoing)
 
     def send(self, message: msgspec.Struct) -> None:
-        """Send, or queue, a message. Raises ChannelClosed if the other side has gone."""
+        """Send, or queue, a message. Raises ChannelClosedError if the other side has gone."""
         payload = self._encode(message)
         self._outgoing += len(payload).to_bytes(4, "little") + payload
         self.flush()
 
     def flush(self) -> None:
-        """Send as much of what waits as the socket takes. Raises ChannelClosed."""
+        """Send as much of what waits as the socket takes. Raises ChannelClosedError."""
         while self._outgoing:
             try:
                 sent = self._socket.send(self._outgoing)
             except BlockingIOError:
                 return
             except OSError as error:
-                raise ChannelClosed from error
+                raise ChannelClosedError from error
             del self._outgoing[:sent]
 
     def receive(self) -> list[Any]:
         """All whole messages that have arrived, without waiting.
 
-        Raises ChannelClosed once the other side has gone and everything it sent has been returned.
+        Raises ChannelClosedError once the other side has gone and everything it sent has been returned.
         """
         closed = False
         while True:
@@ -87,7 +87,7 @@ class Channel:
             self._incoming += data
         messages = self._parsed()
         if closed and not messages:
-            raise ChannelClosed
+            raise ChannelClosedError
         return messages
 
     def wait(self, timeout_s: float | None) -> bool:
@@ -107,13 +107,13 @@ class Channel:
         while end - start >= 4:
             size = int.from_bytes(self._incoming[start : start + 4], "little")
             if size > MESSAGE_BYTES_MAX:
-                raise ChannelClosed
+                raise ChannelClosedError
             if end - start - 4 < size:
                 break
             try:
                 messages.append(self._decode(self._incoming[start + 4 : start + 4 + size]))
             except msgspec.DecodeError as error:
-                raise ChannelClosed from error
+                raise ChannelClosedError from error
             start += 4 + size
         del self._incoming[:start]
         return messages

@@ -43,7 +43,7 @@ class PlayerSetup(msgspec.Struct, frozen=True):
     channel: int = 10
 
 
-class Setup(Message):
+class Setup(Message, frozen=True):
     """First message: what to open. tempo_mbpm is in thousandths of a beat a minute.
 
     reconnect: for each port of ours, what it was connected to before the stage was restarted.
@@ -57,7 +57,7 @@ class Setup(Message):
     sounding: tuple[tuple[str, int], ...] = ()
 
 
-class Play(Message):
+class Play(Message, frozen=True):
     """Start epoch `epoch` at song position `position_tick`, at most delay_ms from now."""
 
     epoch: int
@@ -65,17 +65,17 @@ class Play(Message):
     delay_ms: int = 60
 
 
-class Stop(Message):
+class Stop(Message, frozen=True):
     """End every sounding note and drop everything to come."""
 
 
-class Tempo(Message):
+class Tempo(Message, frozen=True):
     """A tempo from 20,000 to 999,000 thousandths of a bpm, to land as soon as it can."""
 
     tempo_mbpm: int
 
 
-class Chunk(Message):
+class Chunk(Message, frozen=True):
     """A bar for a player; it replaces what is still to come of the player's chunk with the same epoch and bar.
 
     start_tick: song tick of the bar; length_ticks; from_tick: notes before this song tick are not touched (a fill now).
@@ -93,28 +93,28 @@ class Chunk(Message):
     from_tick: int = -1
 
 
-class Mute(Message):
+class Mute(Message, frozen=True):
     """Mute or unmute a player at once: its sounding notes end, later ones are not let out."""
 
     player: str
     muted: bool
 
 
-class Panic(Message):
+class Panic(Message, frozen=True):
     """End every note, as MIDI's own all-notes-off too. Playing goes on."""
 
 
-class Subscribers(Message):
+class Subscribers(Message, frozen=True):
     """Where OSC note events go: (host, port, pattern)."""
 
     targets: tuple[tuple[str, int, str], ...]
 
 
-class AskStatus(Message):
+class AskStatus(Message, frozen=True):
     """Answered with a StageStatus."""
 
 
-class Quit(Message):
+class Quit(Message, frozen=True):
     """End every note, close the ports, leave."""
 
 
@@ -124,7 +124,7 @@ ToStage = Setup | Play | Stop | Tempo | Chunk | Mute | Panic | Subscribers | Ask
 # Stage to control
 
 
-class StageReady(Message):
+class StageReady(Message, frozen=True):
     """The ports are open. outputs: a line each for people; realtime: whether the priority was granted."""
 
     outputs: tuple[str, ...]
@@ -132,7 +132,7 @@ class StageReady(Message):
     problems: tuple[str, ...] = ()
 
 
-class Piece(Message):
+class Piece(Message, frozen=True):
     """From stage tick `tick`, at `at_ns` (perf_counter_ns), the tempo is this. Pieces that never took effect fall."""
 
     tick: int
@@ -140,7 +140,7 @@ class Piece(Message):
     tempo_mbpm: int
 
 
-class EpochStarted(Message):
+class EpochStarted(Message, frozen=True):
     """Song position `position_tick` is stage tick `tick`."""
 
     epoch: int
@@ -148,14 +148,14 @@ class EpochStarted(Message):
     position_tick: int
 
 
-class Stopped(Message):
+class Stopped(Message, frozen=True):
     """Playing stopped at song tick `position_tick` of epoch `epoch`."""
 
     epoch: int
     position_tick: int
 
 
-class BarStarted(Message):
+class BarStarted(Message, frozen=True):
     """A chunk's start was frozen: the bar is this one now.
 
     headroom_s: time that was left when the chunk arrived; dropped: notes of it that came too late, so far.
@@ -170,7 +170,7 @@ class BarStarted(Message):
     dropped: int = 0
 
 
-class Refused(Message):
+class Refused(Message, frozen=True):
     """A chunk came too late, or was for another epoch."""
 
     player: str
@@ -196,13 +196,13 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
     late_ns: int
 
 
-class Left(Message):
+class Left(Message, frozen=True):
     """What left since the last such message, in order."""
 
     events: tuple[Event, ...]
 
 
-class PortChanged(Message):
+class PortChanged(Message, frozen=True):
     """An output was lost or came back; text is for people. connections: of our own ports, for a restart."""
 
     output: str
@@ -210,13 +210,13 @@ class PortChanged(Message):
     text: str
 
 
-class Connections(Message):
+class Connections(Message, frozen=True):
     """What our own ports are connected to now, as far as the system tells."""
 
     ports: dict[str, tuple[str, ...]]
 
 
-class StageStatus(Message):
+class StageStatus(Message, frozen=True):
     """Dispatch lateness in microseconds, percentiles since the start, and counters."""
 
     events: int
@@ -229,7 +229,7 @@ class StageStatus(Message):
     realtime: bool
 
 
-class Trouble(Message):
+class Trouble(Message, frozen=True):
     """One line for people."""
 
     text: str
@@ -253,7 +253,7 @@ FromStage = (
 # Control to worker. State 0 is the engine's start; every other is named by the message that made it.
 
 
-class Load(Message):
+class Load(Message, frozen=True):
     """First message: the engine (an entry point of `sideman.engines`), its bundle's folder or "", and the runtime."""
 
     engine: str
@@ -262,14 +262,14 @@ class Load(Message):
     seed: int
 
 
-class Prime(Message):
+class Prime(Message, frozen=True):
     """Make state `id` from what was played."""
 
     id: int
     history: tuple[Played, ...]
 
 
-class Generate(Message):
+class Generate(Message, frozen=True):
     """Make a bar from state `after` (0: the start), leaving state `id`."""
 
     id: int
@@ -283,7 +283,7 @@ ToWorker = Load | Prime | Generate
 # Worker to control
 
 
-class WorkerReady(Message):
+class WorkerReady(Message, frozen=True):
     """The engine is loaded and warm. bar_p99_s: how long a bar took in its warm-up, at worst."""
 
     parameters: tuple[Parameter, ...]
@@ -291,13 +291,13 @@ class WorkerReady(Message):
     description: str
 
 
-class Primed(Message):
+class Primed(Message, frozen=True):
     """State `id` exists."""
 
     id: int
 
 
-class Made(Message):
+class Made(Message, frozen=True):
     """The bar asked for with `id`."""
 
     id: int
@@ -305,7 +305,7 @@ class Made(Message):
     took_s: float
 
 
-class Failed(Message):
+class Failed(Message, frozen=True):
     """What was asked for with `id` (0: loading) could not be done; one line for people."""
 
     id: int
@@ -318,7 +318,7 @@ FromWorker = WorkerReady | Primed | Made | Failed
 # Control to recorder
 
 
-class Record(Message):
+class Record(Message, frozen=True):
     """First message: where to write (.mid and .wav by their endings), and the tempo and metre at the start."""
 
     paths: tuple[str, ...]
@@ -327,14 +327,14 @@ class Record(Message):
     meter_denominator: int
 
 
-class RecordedTempo(Message):
+class RecordedTempo(Message, frozen=True):
     """The tempo from stage tick `tick` on."""
 
     tick: int
     tempo_mbpm: int
 
 
-class RecordedMeter(Message):
+class RecordedMeter(Message, frozen=True):
     """The metre from stage tick `tick` on."""
 
     tick: int
@@ -342,7 +342,7 @@ class RecordedMeter(Message):
     denominator: int
 
 
-class Finish(Message):
+class Finish(Message, frozen=True):
     """Write everything and leave. Sounding notes end at `tick`."""
 
     tick: int
@@ -351,7 +351,7 @@ class Finish(Message):
 ToRecorder = Record | RecordedTempo | RecordedMeter | Left | Finish
 
 
-class Recorded(Message):
+class Recorded(Message, frozen=True):
     """The files are whole on disk."""
 
     paths: tuple[str, ...]
