@@ -15,8 +15,8 @@ def generator(seed: int, bar: int, take: int = 0, stream: int = 0) -> np.random.
     seed: the set's or command's; bar: bar number in the song; take: 0, or the number of the retake;
     stream: tells several uses inside one bar apart. Any integers will do; 64 bits of each count.
     """
-    counter = [0, stream & _WORD, take & _WORD, bar & _WORD]
-    return np.random.Generator(np.random.Philox(key=[seed & _WORD, 0], counter=counter))
+    counter = np.array([0, stream & _WORD, take & _WORD, bar & _WORD], np.uint64)
+    return np.random.Generator(np.random.Philox(key=np.array([seed & _WORD, 0], np.uint64), counter=counter))
 
 
 _WORD = (1 << 64) - 1

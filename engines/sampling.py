@@ -28,7 +28,7 @@ def shaped(
     if top_p < 1.0:
         order = np.argsort(-p, kind="stable")
         before = np.cumsum(p[order]) - p[order]
-        p[order[before >= top_p]] = 0.0
+        p[order[1:][before[1:] >= top_p]] = 0.0
         p /= p.sum()
     return p
 
