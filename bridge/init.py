@@ -1,0 +1,73 @@
+"""`sideman init`: writes a commented set file, which plays what the default set plays."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from engines.errors import SidemanError
+
+DEFAULT_FILE = "set.toml"
+
+TEMPLATE = """\
+# A set for `sideman live {name}`. Every line may be left out: what stands here is what you get without it.
+
+tempo = 120            # beats a minute, 20 to 999
+meter = "4/4"          # any from 2/4 to 7/8
+# seed = 1             # the same seed plays the same music; left out, each start draws a new one and shows it
+sync = "internal"      # who leads the tempo
+osc_port = 9720        # where OSC comes in, on this machine only ...
+lan = false            # ... or, with true, from phones and other machines too
+
+# One table for each player; its name is also that of its MIDI port and of its OSC addresses.
+[players.drums]
+engine = "drums"
+bundle = "groove"      # a shipped one (`sideman bundles` lists them) or a folder of your own
+runtime = "auto"       # or "int8", "fp32", "torchscript"
+outputs = ["midi", "osc"]   # "midi" opens a port of its own; "midi:NAME" plays to one that exists (`sideman ports`)
+channel = 10           # MIDI channel; 10 is the drums'
+
+# Any parameter of the player, as it is to stand when it starts.
+[players.drums.parameters]
+style = "any"
+density = -1           # 0 to 1; below 0 it is the model's choice
+temperature = 1.0      # 0 to 2: how unlikely what is new may be
+variation = 0.0        # -4 to 4: less or more that is new
+swing = 0.0            # 0 to 1
+humanise = 1.0         # 0 is a machine
+# kick_mute = false    # likewise for snare, closed_hat, open_hat, floor_tom, mid_tom, high_tom, crash and ride
+# kick_chance = 1.0
+# kick_velocity = 1.0
+
+# MIDI notes for a drum module that is not General MIDI; what is not named keeps its General MIDI note.
+[players.drums.map]
+kick = 36
+snare = 38
+closed_hat = 42
+open_hat = 46
+floor_tom = 43
+mid_tom = 47
+high_tom = 50
+crash = 49
+ride = 51
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The file to write."""
+    parser.add_argument("file", nargs="?", type=Path, default=Path(DEFAULT_FILE), help=f"default: {DEFAULT_FILE}")
+    parser.add_argument("--force", action="store_true", help="write over a file that is there")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the file. Raises SidemanError if it is there already or cannot be written."""
+    file: Path = args.file
+    try:
+        with file.open("w" if args.force else "x", encoding="utf-8") as stream:
+            stream.write(TEMPLATE.format(name=file))
+    except FileExistsError as error:
+        raise SidemanError(f"{file} is there already; name another file, or write over it with --force") from error
+    except OSError as error:
+        raise SidemanError(f"{file} cannot be written: {error.strerror}") from error
+    print(f"{file} is written; edit it, then: sideman live {file}")
+    return 0

@@ -1,0 +1,232 @@
+"""The set: who plays, from which bundle, to which outputs, how fast; read from a TOML file and checked.
+
+Words and fields are docs/ARCHITECTURE.md's; `sideman init` writes a commented file with all of them (bridge/init.py).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+
+import msgspec
+
+from bridge.messages import OutputSetup
+from engines.errors import SidemanError
+from engines.music import DRUMS, Meter
+from engines.parameter import Value
+
+DEFAULT_OSC_PORT = 9720
+DEFAULT_OUTPUTS = ("midi", "osc")
+RESERVED_PLAYERS = ("transport", "system")
+SET_BYTES_MAX = 1 << 20
+PLAYERS_MAX = 16
+SEED_MAX = (1 << 63) - 1
+
+TEMPO_BPM_LOW, TEMPO_BPM_HIGH = 20.0, 999.0
+
+Runtime = Literal["auto", "int8", "fp32", "torchscript"]
+Sync = Literal["internal"]
+Channel = Annotated[int, msgspec.Meta(ge=1, le=16)]
+Pitch = Annotated[int, msgspec.Meta(ge=0, le=127)]
+
+
+class PlayerSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A player, as [players.NAME] of a set file says it.
+
+    engine:     entry point of `sideman.engines`; bundle: a shipped one's name, a folder, or "" for an engine without
+    runtime:    "auto", or a variant of the bundle's graphs
+    outputs:    "midi", "midi:PORT", "osc", "audio", or any `sideman.outputs` entry point as KIND or KIND:TARGET
+    channel:    MIDI channel 1-16
+    map:        MIDI note for each instrument whose General MIDI note is not wanted
+    parameters: starting values of the engine's and the player's parameters; checked by the control surface
+    """
+
+    engine: str = "drums"
+    bundle: str = "groove"
+    runtime: Runtime = "auto"
+    outputs: tuple[str, ...] = DEFAULT_OUTPUTS
+    channel: Channel = 10
+    map: dict[str, Pitch] = {}
+    parameters: dict[str, Value] = {}
+
+    def output_setups(self) -> tuple[OutputSetup, ...]:
+        """The outputs as the stage is told them."""
+        return tuple(OutputSetup(kind, target) for kind, _, target in (text.partition(":") for text in self.outputs))
+
+    def pitches(self) -> dict[int, int]:
+        """General MIDI pitch to the pitch to send, for the instruments that `map` names."""
+        return {pitch: self.map[drum.name] for drum in DRUMS if drum.name in self.map for pitch in drum.pitches}
+
+
+class Set(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole set, checked. Players keep their order in the file."""
+
+    players: dict[str, PlayerSet]
+    seed: int
+    tempo_bpm: float = 120.0
+    meter: Meter = Meter()
+    sync: Sync = "internal"
+    osc_port: int = DEFAULT_OSC_PORT
+    lan: bool = False
+
+
+class _Top(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The fields of a set file outside [players]."""
+
+    tempo: Annotated[float, msgspec.Meta(ge=TEMPO_BPM_LOW, le=TEMPO_BPM_HIGH)] = 120.0
+    meter: str = "4/4"
+    seed: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAX)] | None = None
+    sync: Sync = "internal"
+    osc_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = DEFAULT_OSC_PORT
+    lan: bool = False
+    players: dict[str, dict[str, Any]] | None = None
+
+
+def default_set() -> Set:
+    """One player, `drums`, on the groove bundle, to MIDI and OSC; a new seed each time."""
+    return Set(players={"drums": PlayerSet()}, seed=new_seed())
+
+
+def new_seed() -> int:
+    """A seed nobody chose, short enough to read aloud and type again."""
+    import secrets
+
+    return secrets.randbelow(1_000_000)
+
+
+def load_set(path: Path) -> Set:
+    """Read and check a set file.
+
+    A missing seed is drawn anew. Raises SidemanError naming the file, the field and what it takes.
+    """
+    try:
+        if path.stat().st_size > SET_BYTES_MAX:
+            raise SidemanError(f"{path} is over {SET_BYTES_MAX} bytes: it is no set file; `sideman init` writes one")
+        text = path.read_bytes().decode()
+    except FileNotFoundError as error:
+        raise SidemanError(f"there is no set file {path}; `sideman init {path}` writes one") from error
+    except OSError as error:
+        raise SidemanError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SidemanError(f"{path} is no set file: it is not text in UTF-8; `sideman init` writes one") from error
+    try:
+        return parse_set(text)
+    except SidemanError as error:
+        raise SidemanError(f"{path}: {error}") from error
+
+
+def parse_set(text: str) -> Set:
+    """A set from TOML text. Raises SidemanError naming the field."""
+    try:
+        table = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise SidemanError(f"not valid TOML: {error}") from error
+    top = _convert(table, _Top, "")
+    declared = {"drums": {}} if top.players is None else top.players
+    players = {name: _player(name, fields) for name, fields in declared.items()}
+    if not players or len(players) > PLAYERS_MAX:
+        raise SidemanError(f"players: a set has 1 to {PLAYERS_MAX} of them, this one has {len(players)}")
+    return Set(
+        players=players,
+        seed=new_seed() if top.seed is None else top.seed,
+        tempo_bpm=top.tempo,
+        meter=parse_meter(top.meter),
+        sync=top.sync,
+        osc_port=top.osc_port,
+        lan=top.lan,
+    )
+
+
+def parse_meter(text: str) -> Meter:
+    """A metre that a set may have: its bar is a whole number of sixteenths, as the grid is."""
+    try:
+        return Meter.parse(text)
+    except SidemanError as error:
+        raise SidemanError(f"meter: {error}") from error
+
+
+def add_player(current: Set, name: str, player: PlayerSet) -> Set:
+    """The set with a player added, or replaced if the name is taken. Raises SidemanError for a name that cannot be."""
+    check_player_name(name)
+    players = {**current.players, name: player}
+    if len(players) > PLAYERS_MAX:
+        raise SidemanError(f"a set has at most {PLAYERS_MAX} players")
+    return msgspec.structs.replace(current, players=players)
+
+
+def check_player_name(name: str) -> None:
+    """A player's name is part of an OSC address. Raises SidemanError for one that cannot be."""
+    if name in RESERVED_PLAYERS:
+        raise SidemanError(f"players.{name}: {name} is the name of a part of Sideman; call the player something else")
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name):
+        raise SidemanError(f"players: {name!r} is no name for a player; use lower-case letters, digits and _")
+
+
+def check_plugins(current: Set) -> None:
+    """Raise SidemanError if a player names an engine or an output that is not installed."""
+    engines = {point.name for point in entry_points(group="sideman.engines")}
+    outputs = {point.name for point in entry_points(group="sideman.outputs")}
+    for name, player in current.players.items():
+        if player.engine not in engines:
+            raise SidemanError(f"players.{name}.engine: {_no_such('engine', player.engine, engines)}")
+        for setup in player.output_setups():
+            if setup.kind not in outputs:
+                raise SidemanError(f"players.{name}.outputs: {_no_such('output', setup.kind, outputs)}")
+
+
+def _player(name: str, fields: dict[str, Any]) -> PlayerSet:
+    check_player_name(name)
+    if "bundle" not in fields and fields.get("engine", "drums") != "drums":
+        fields = {**fields, "bundle": ""}  # groove is the drum engine's; another engine's default is none
+    player = _convert(fields, PlayerSet, f"players.{name}")
+    drums = [drum.name for drum in DRUMS]
+    for instrument in player.map:
+        if instrument not in drums:
+            raise SidemanError(f"players.{name}.map: {_no_such('instrument', instrument, drums)}")
+    for text in player.outputs:
+        if not text.partition(":")[0]:
+            raise SidemanError(f"players.{name}.outputs: {text!r} is no output; write it like midi, midi:PORT or osc")
+    return player
+
+
+_T = TypeVar("_T", bound=msgspec.Struct)
+
+
+def _convert(table: dict[str, Any], struct: type[_T], where: str) -> _T:
+    """`table` as `struct`; an unknown field or a wrong value raises SidemanError with the field's path."""
+    prefix = f"{where}." if where else ""
+    fields = struct.__struct_fields__
+    for field in table:
+        if field not in fields:
+            raise SidemanError(f"{where or 'set'}: {_no_such('field', field, fields)}")
+    try:
+        return msgspec.convert(table, struct)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$")
+        field = path.rstrip("`").lstrip(".").replace("[...]", "")
+        names = [name for name in fields if field == name or field.startswith((f"{name}.", f"{name}["))]
+        value = table.get(names[0]) if names else None
+        shown = f", not {value!r}"[:60] if isinstance(value, (str, int, float, bool)) else ""
+        if reason.startswith("Invalid enum value"):
+            reason = "takes " + " or ".join(get_args(get_type_hints(struct)[names[0]]))
+        raise SidemanError(f"{prefix}{field or 'set'}: {_in_words(reason)}{shown}") from error
+
+
+def _in_words(reason: str) -> str:
+    """msgspec's reason in a musician's words."""
+    reason = reason.partition(", got")[0].replace("`", "").replace("Expected ", "takes ").replace(" | null", "")
+    for type_name, words in (("object", "a table"), ("array", "a list"), ("str", "text"), ("float", "a number")):
+        reason = re.sub(rf"\b{type_name}\b", words, reason)
+    return re.sub(r"\bint\b", "a whole number", re.sub(r"\bbool\b", "true or false", reason)).replace(" | ", " or ")
+
+
+def _no_such(kind: str, name: str, names: Iterable[str]) -> str:
+    """What to say of an unknown name; the nearest one is offered."""
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(names)) or 'none'}"
+    return f"there is no {kind} {name[:40]}; {hint}"
