@@ -1,1 +1,3 @@
 """The bridge: the live daemon and the sideman command."""
+
+__version__ = "0.1.0"
