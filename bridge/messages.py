@@ -348,7 +348,8 @@ class Finish(Message, frozen=True):
     tick: int
 
 
-ToRecorder = Record | RecordedTempo | RecordedMeter | Left | Finish
+ToRecorder = Record | EpochStarted | RecordedTempo | RecordedMeter | Left | Finish
+"""EpochStarted and Left are relayed as the stage sent them: the first EpochStarted is the file's tick 0."""
 
 
 class Recorded(Message, frozen=True):

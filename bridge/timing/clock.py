@@ -1,0 +1,68 @@
+"""Clocks: what time it is now, and how another machine's clock relates to ours (docs/ARCHITECTURE.md, Time)."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where a part gets the time from; `bridge.testing.FakeClock` stands in for the real one in tests."""
+
+    def now_ns(self) -> int:
+        """Nanoseconds since some fixed moment."""
+        ...
+
+
+class SystemClock:
+    """perf_counter: the one clock of ours that is fine-grained on every system and shared by all our processes."""
+
+    def now_ns(self) -> int:
+        """Nanoseconds of perf_counter."""
+        return time.perf_counter_ns()
+
+
+class ClockMap:
+    """How a foreign clock's readings map to our nanoseconds, from pairs of readings that arrive with jitter.
+
+    The offset follows the pairs slowly, at the given share of each surprise, so that one late reading moves little
+    and a drift of a few hundred ppm is still followed; a surprise above `jump_ns` is a clock that was set, and is
+    followed at once.
+    """
+
+    def __init__(self, ns_per_unit: float, share: float = 1 / 16, jump_ns: int = 20_000_000) -> None:
+        self._ns_per_unit = ns_per_unit
+        self._share = share
+        self._jump_ns = jump_ns
+        self._unit_0 = 0
+        self._offset_ns: float | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether a pair was seen yet."""
+        return self._offset_ns is not None
+
+    def observe(self, units: int, at_ns: int) -> None:
+        """The foreign clock read `units` when ours read at_ns."""
+        if self._offset_ns is None:
+            self._unit_0 = units
+            self._offset_ns = float(at_ns)
+            return
+        surprise_ns = at_ns - self._ns(units)
+        if abs(surprise_ns) > self._jump_ns:
+            self._offset_ns += surprise_ns
+        else:
+            self._offset_ns += surprise_ns * self._share
+
+    def ns_at(self, units: int) -> int:
+        """Our time when the foreign clock reads `units`."""
+        return round(self._ns(units))
+
+    def units_at(self, at_ns: int) -> float:
+        """The foreign clock's reading at our time at_ns."""
+        assert self._offset_ns is not None, "observe() first"
+        return self._unit_0 + (at_ns - self._offset_ns) / self._ns_per_unit
+
+    def _ns(self, units: int) -> float:
+        assert self._offset_ns is not None, "observe() first"
+        return self._offset_ns + (units - self._unit_0) * self._ns_per_unit
