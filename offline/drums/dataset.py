@@ -165,8 +165,6 @@ class DrumDataset:
             with np.load(path, allow_pickle=False) as arrays:
                 dataset = cls(**{field.name: arrays[field.name] for field in fields(cls)})
             dataset._check()
-        except SidemanError:
-            raise
         except Exception as problem:  # zip, numpy and our checks: whatever it is, the remedy is the same
             raise SidemanError(
                 f"{path} is not a drum data set ({problem}); make it again with: sideman prepare drums"
