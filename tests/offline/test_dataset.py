@@ -11,7 +11,6 @@ from engines.music import Meter
 from offline.drums.dataset import DrumDataset, Piece
 from offline.drums.vocabulary import Vocabulary
 
-
 COMMON = Meter()
 
 
