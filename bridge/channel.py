@@ -72,23 +72,26 @@ class Channel:
 
         Raises ChannelClosedError once the other side has gone and everything it sent has been returned.
         """
-        closed = False
-        while True:
-            try:
-                data = self._socket.recv(1 << 16)
-            except BlockingIOError:
-                break
-            except OSError:
-                closed = True
-                break
-            if not data:
-                closed = True
-                break
-            self._incoming += data
+        closed = not self._read()
         messages = self._parsed()
         if closed and not messages:
             raise ChannelClosedError
         return messages
+
+    def first(self) -> Any:
+        """Wait for one message, such as the set-up that a child is started with, and leave the rest for `receive`.
+
+        Raises ChannelClosedError.
+        """
+        closed = False
+        while True:
+            found = self._parsed(1)
+            if found:
+                return found[0]
+            if closed:
+                raise ChannelClosedError
+            self.wait(None)
+            closed = not self._read()
 
     def wait(self, timeout_s: float | None) -> bool:
         """Wait until something can be received (or, with something to send, sent); False at the time-out."""
@@ -101,10 +104,23 @@ class Channel:
         with contextlib.suppress(OSError):
             self._socket.close()
 
-    def _parsed(self) -> list[Any]:
-        messages = []
+    def _read(self) -> bool:
+        """Take in what has arrived; False once the other side has gone."""
+        while True:
+            try:
+                data = self._socket.recv(1 << 16)
+            except BlockingIOError:
+                return True
+            except OSError:
+                return False
+            if not data:
+                return False
+            self._incoming += data
+
+    def _parsed(self, limit: int | None = None) -> list[Any]:
+        messages: list[Any] = []
         start, end = 0, len(self._incoming)
-        while end - start >= 4:
+        while end - start >= 4 and (limit is None or len(messages) < limit):
             size = int.from_bytes(self._incoming[start : start + 4], "little")
             if size > MESSAGE_BYTES_MAX:
                 raise ChannelClosedError

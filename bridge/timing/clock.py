@@ -30,39 +30,25 @@ class ClockMap:
     followed at once.
     """
 
-    def __init__(self, ns_per_unit: float, share: float = 1 / 16, jump_ns: int = 20_000_000) -> None:
+    def __init__(
+        self, ns_per_unit: float, units: int, at_ns: int, share: float = 1 / 16, jump_ns: int = 20_000_000
+    ) -> None:
+        """Start from one pair: the foreign clock read `units` when ours read at_ns."""
         self._ns_per_unit = ns_per_unit
         self._share = share
         self._jump_ns = jump_ns
-        self._unit_0 = 0
-        self._offset_ns: float | None = None
-
-    @property
-    def ready(self) -> bool:
-        """Whether a pair was seen yet."""
-        return self._offset_ns is not None
+        self._units = units
+        self._at_ns = float(at_ns)
 
     def observe(self, units: int, at_ns: int) -> None:
-        """The foreign clock read `units` when ours read at_ns."""
-        if self._offset_ns is None:
-            self._unit_0 = units
-            self._offset_ns = float(at_ns)
-            return
-        surprise_ns = at_ns - self._ns(units)
-        if abs(surprise_ns) > self._jump_ns:
-            self._offset_ns += surprise_ns
-        else:
-            self._offset_ns += surprise_ns * self._share
+        """Another pair."""
+        surprise_ns = at_ns - self.ns_at(units)
+        self._at_ns += surprise_ns if abs(surprise_ns) > self._jump_ns else surprise_ns * self._share
 
-    def ns_at(self, units: int) -> int:
+    def ns_at(self, units: int) -> float:
         """Our time when the foreign clock reads `units`."""
-        return round(self._ns(units))
+        return self._at_ns + (units - self._units) * self._ns_per_unit
 
     def units_at(self, at_ns: int) -> float:
         """The foreign clock's reading at our time at_ns."""
-        assert self._offset_ns is not None, "observe() first"
-        return self._unit_0 + (at_ns - self._offset_ns) / self._ns_per_unit
-
-    def _ns(self, units: int) -> float:
-        assert self._offset_ns is not None, "observe() first"
-        return self._offset_ns + (units - self._unit_0) * self._ns_per_unit
+        return self._units + (at_ns - self._at_ns) / self._ns_per_unit

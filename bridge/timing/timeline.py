@@ -6,7 +6,7 @@ processes that hold the same pieces agree to the nanosecond.
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_right
 
 from bridge.messages import Piece
 from engines.errors import SidemanError
@@ -47,7 +47,7 @@ class TempoMap:
         """Take over a piece; those from its tick on never took effect and fall."""
         while self._pieces and self._pieces[-1].tick >= piece.tick:
             self._pieces.pop()
-        insort(self._pieces, piece, key=_tick)
+        self._pieces.append(piece)
         del self._pieces[:-PIECES_KEPT]
 
     def ns_at(self, tick: int) -> int:

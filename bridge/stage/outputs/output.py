@@ -1,0 +1,97 @@
+"""What the stage plays on: the Output protocol, and what an output is given to make itself with.
+
+An output is found through the entry-point group `sideman.outputs`; ours are registered the same way as anyone's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any, Protocol, TypeVar
+
+from bridge.messages import Event, Message, OutputSetup, PlayerSetup
+from engines.errors import SidemanError
+
+
+class Output(Protocol):
+    """One player's way out, made by `Class(player, target, rack)`.
+
+    Everything is called from the stage's one thread, so nothing here may wait, but for `open` and `close`.
+
+    lead_ns: how long before its moment an event must be handed over; read once, after `open`.
+    """
+
+    lead_ns: int
+
+    def open(self) -> str:
+        """Acquire what it needs; returns a line for people. Raises SidemanError with the remedy when it cannot."""
+        ...
+
+    def send(self, event: Event) -> None:
+        """Let an event out at event.at_ns (perf_counter); one that is late, at once. Never waits, never raises."""
+        ...
+
+    def panic(self) -> None:
+        """Silence whatever may sound on the other side, known or not."""
+        ...
+
+    def poll(self, now_ns: int) -> list[Message]:
+        """Called about four times a second: PortChanged, Connections or Trouble, whatever is new."""
+        ...
+
+    def close(self) -> None:
+        """Let everything out that was sent and give up what `open` acquired. May be called twice."""
+        ...
+
+
+class Closable(Protocol):
+    """Something that outputs share and the rack closes."""
+
+    def close(self) -> None:
+        """Give it up; may be called twice."""
+        ...
+
+
+T = TypeVar("T", bound=Closable)
+
+
+class Rack:
+    """What the outputs of one stage have in common.
+
+    client_name: the name under which the system's other programs see us
+    reconnect:   what each of our ports, by its full name, was connected to before a restart
+    subscribers: (host, port, pattern) of OSC clients that asked for events; replaced as they come and go
+    """
+
+    def __init__(self, client_name: str, reconnect: dict[str, tuple[str, ...]] | None = None) -> None:
+        self.client_name = client_name
+        self.reconnect = dict(reconnect or {})
+        self.subscribers: tuple[tuple[str, int, str], ...] = ()
+        self._shared: dict[type[Any], Closable] = {}
+
+    def shared(self, kind: type[T], make: Callable[[], T]) -> T:
+        """The one `kind` of this rack, made at the first call: a JACK client, a monitor process."""
+        if kind not in self._shared:
+            self._shared[kind] = make()
+        found = self._shared[kind]
+        if not isinstance(found, kind):
+            raise TypeError(kind)
+        return found
+
+    def close(self) -> None:
+        """Close what was shared."""
+        while self._shared:
+            self._shared.popitem()[1].close()
+
+
+def make_output(setup: OutputSetup, player: PlayerSetup, rack: Rack) -> Output:
+    """Make (and not open) the output that a set asks for.
+
+    Raises SidemanError when no package offers its kind.
+    """
+    found = {entry.name: entry for entry in entry_points(group="sideman.outputs")}
+    if setup.kind not in found:
+        known = ", ".join(sorted(found)) or "none (is sideman installed?)"
+        raise SidemanError(f"{player.name}: there is no output {setup.kind!r}; there are: {known}")
+    output: Output = found[setup.kind].load()(player, setup.target, rack)
+    return output
