@@ -1,0 +1,285 @@
+"""MIDI ports on JACK, as a client of our own: an event leaves inside the process callback, on its frame.
+
+RtMidi over JACK sends a period late and never learns that the server died; this does neither (docs/ARCHITECTURE.md,
+Processes).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from bridge.stage.outputs.output import Rack
+from bridge.stage.outputs.ports import System
+from bridge.timing.clock import ClockMap
+from engines.errors import SidemanError
+
+PERIODS_AHEAD = 2
+"""One for the cycle an event belongs to, one for the stage to be late in."""
+
+Queue = deque[tuple[int, bytes]]
+"""Messages with their times, in the order they leave. The stage appends and JACK takes, both atomic."""
+
+
+def system() -> System | str:
+    """JACK, if a server runs; or why not. No server is ever started."""
+    try:
+        _destinations()
+    except OSError:
+        return "the JACK library is not here (libjack-jackd2-0)"
+    except SidemanError as error:
+        return str(error)
+    return System(
+        name="JACK",
+        virtual=True,
+        destinations=_destinations,
+        make=lambda player, rack: _client(rack).port(player, None),
+        connect=lambda name, player, rack: _client(rack).port(player, name),
+    )
+
+
+class JackClient:
+    """Our client: its ports, their queues, and the callback that empties them."""
+
+    def __init__(self, name: str, reconnect: dict[str, tuple[str, ...]]) -> None:
+        self._name = name
+        self._reconnect = {port.rpartition(":")[2]: others for port, others in reconnect.items()}
+        self._client: Any = None
+        self._ports: dict[str, JackPort] = {}
+        self._queues: tuple[tuple[Any, Queue], ...] = ()
+        self._lost = False
+
+    def start(self) -> None:
+        """Become a client. Raises SidemanError when no server runs."""
+        self._client = _open(self._name)
+        self._lost = False
+        self._read_cycle = _cycle_reader(self._client)
+        self._client.set_process_callback(self._process)
+        self._client.set_shutdown_callback(self._shut_down)
+        self._client.activate()
+
+    def port(self, player: str, target: str | None) -> JackPort:
+        """A port of ours for a player; with a target, connected to it."""
+        wanted = (target,) if target else self._reconnect.get(player, ())
+        port = JackPort(self, player, target, wanted)
+        self._ports[player] = port
+        self.register(port)
+        return port
+
+    def register(self, port: JackPort) -> None:
+        """Make the port known to the server and to the callback."""
+        port.attach(self._client.midi_outports.register(port.short_name), self._client)
+        self._queues = tuple((port.own, port.queue) for port in self._ports.values() if port.own)
+
+    @property
+    def lead_ns(self) -> int:
+        """How far ahead events have to come."""
+        return int(PERIODS_AHEAD * self._client.blocksize * 1_000_000_000 // self._client.samplerate)
+
+    @property
+    def lost(self) -> bool:
+        """Whether the server has gone."""
+        return self._lost
+
+    def reopen(self) -> bool:
+        """Become a client again, with all ports; whether a server runs."""
+        if not self._lost:
+            return True
+        self._close_client()
+        self._queues = ()
+        try:
+            self.start()
+        except SidemanError:
+            self._lost = True
+            return False
+        for port in self._ports.values():
+            port.queue.clear()
+            self.register(port)
+        return True
+
+    def close(self) -> None:
+        """Let what was sent leave, and stop being a client. May be called twice."""
+        if self._client and not self._lost:
+            patience = 4 * PERIODS_AHEAD
+            while patience and any(queue for _, queue in self._queues):
+                time.sleep(self.lead_ns / PERIODS_AHEAD / 1e9)
+                patience -= 1
+            if self._queues:
+                time.sleep(self.lead_ns / 1e9)  # what was written in the last cycle is read in the next
+        self._close_client()
+
+    def _close_client(self) -> None:
+        client, self._client = self._client, None
+        if client:
+            with contextlib.suppress(Exception):
+                client.deactivate()
+            with contextlib.suppress(Exception):
+                client.close()
+
+    def _shut_down(self, _status: object, _reason: str) -> None:
+        self._lost = True
+
+    def _process(self, frames: int) -> None:
+        """JACK's callback, in its thread: no message of ours is made here, none waits for a lock."""
+        start_ns, ns_per_frame = self._read_cycle(frames)
+        end_ns = start_ns + frames * ns_per_frame
+        for port, queue in self._queues:
+            port.clear_buffer()
+            offset = 0
+            while queue and queue[0][0] < end_ns:
+                at_ns, data = queue[0]
+                offset = max(offset, min(frames - 1, int((at_ns - start_ns) / ns_per_frame)))
+                try:
+                    port.write_midi_event(offset, data)
+                except Exception:  # the buffer is full: the rest goes in the next cycle
+                    break
+                queue.popleft()
+
+
+class JackPort:
+    """A port of ours on JACK."""
+
+    def __init__(self, client: JackClient, player: str, target: str | None, wanted: tuple[str, ...]) -> None:
+        self.short_name = player
+        self.queue: Queue = deque()
+        self.own: Any = None
+        self.name = player
+        self._client = client
+        self._jack: Any = None
+        self._target = target
+        self._wanted = set(wanted)
+        self._connections: tuple[str, ...] = ()
+
+    def attach(self, own: Any, jack_client: Any) -> None:
+        """Be this port of this client from now on, and have again the connections from before."""
+        self.own = own
+        self._jack = jack_client
+        self.name = str(own.name)
+        self._wanted |= {*self._connections, *((self._target,) if self._target else ())}
+        self._connect_wanted()
+
+    @property
+    def lead_ns(self) -> int:
+        """Two periods."""
+        return self._client.lead_ns
+
+    def send(self, data: bytes, at_ns: int) -> None:
+        """Queue a message for its frame."""
+        self.queue.append((at_ns, data))
+
+    def present(self) -> bool:
+        """Whether the server runs and, for a port with a target, that is there."""
+        if self._client.lost:
+            return False
+        return not self._target or self._target in _midi_inputs(self._jack)
+
+    def reopen(self) -> bool:
+        """Have the server and the target back, and be connected."""
+        if not self._client.reopen() or not self.present():
+            return False
+        if self._target:
+            self._wanted.add(self._target)
+        self._connect_wanted()
+        return True
+
+    def connections(self) -> tuple[str, ...] | None:
+        """What hears us now. A program that was connected before and is back is connected again here."""
+        if self._client.lost:
+            return self._connections
+        if self._wanted:
+            self._connect_wanted()
+        with contextlib.suppress(Exception):
+            self._connections = tuple(sorted(port.name for port in self._jack.get_all_connections(self.own)))
+        return self._connections
+
+    def close(self) -> None:
+        """The client closes its ports."""
+
+    def _connect_wanted(self) -> None:
+        for name in self._wanted.intersection(_midi_inputs(self._jack)):
+            with contextlib.suppress(Exception):  # already connected, or gone again
+                self._jack.connect(self.own, name)
+            self._wanted.discard(name)
+
+
+def _client(rack: Rack) -> JackClient:
+    def make() -> JackClient:
+        client = JackClient(rack.client_name, rack.reconnect)
+        client.start()
+        return client
+
+    return rack.shared(JackClient, make)
+
+
+def _open(name: str) -> Any:
+    import jack
+
+    jack.set_error_function(_ignore)
+    jack.set_info_function(_ignore)
+    try:
+        return jack.Client(name, no_start_server=True)
+    except jack.JackOpenError:
+        raise SidemanError("no JACK server runs") from None
+
+
+def _ignore(_text: str) -> None:
+    """What libjack would print."""
+
+
+def _destinations() -> tuple[str, ...]:
+    client = _open("sideman look")
+    try:
+        return _midi_inputs(client)
+    finally:
+        client.close()
+
+
+def _midi_inputs(client: Any) -> tuple[str, ...]:
+    try:
+        return tuple(port.name for port in client.get_ports(is_midi=True, is_input=True))
+    except Exception:  # the server went away
+        return ()
+
+
+def _cycle_reader(client: Any) -> Any:
+    """A function of the number of frames: when the current cycle began, and how long a frame is, in our ns.
+
+    JACK counts microseconds of CLOCK_MONOTONIC_RAW, perf_counter is CLOCK_MONOTONIC: a ClockMap relates them. The two
+    calls it takes are missing from JACK-Client, whose library and client we use through ctypes.
+    """
+    import jack
+
+    library = ctypes.CDLL(jack._libname)
+    library.jack_get_time.restype = ctypes.c_uint64
+    pointer = ctypes.c_void_p(int(jack._ffi.cast("uintptr_t", client._ptr)))
+    cycle_frames, start_us, next_us = ctypes.c_uint32(), ctypes.c_uint64(), ctypes.c_uint64()
+    period_us = ctypes.c_float()
+    arguments = (pointer, *(ctypes.byref(value) for value in (cycle_frames, start_us, next_us, period_us)))
+    readings = _paired_readings(library.jack_get_time)
+    clock = ClockMap(1000.0, *next(readings))
+    get_cycle_times, rate = library.jack_get_cycle_times, client.samplerate
+
+    def read(frames: int) -> tuple[float, float]:
+        clock.observe(*next(readings))
+        if get_cycle_times(*arguments):
+            return float(time.perf_counter_ns()), 1e9 / rate
+        return clock.ns_at(start_us.value), (next_us.value - start_us.value) * 1000 / frames
+
+    return read
+
+
+def _paired_readings(jack_time: Any) -> Iterator[tuple[int, int]]:
+    """JACK's clock and ours read together, the best of three, as the thread may be interrupted in between."""
+    now_ns = time.perf_counter_ns
+    while True:
+        best = (1 << 62, 0, 0)
+        for _ in range(3):
+            before = now_ns()
+            units = jack_time()
+            after = now_ns()
+            best = min(best, (after - before, units, (before + after) // 2))
+        yield best[1:]

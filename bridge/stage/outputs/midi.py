@@ -1,0 +1,76 @@
+"""The `midi` output: a player's notes on a port of its own, or on an existing one."""
+
+from __future__ import annotations
+
+from bridge.messages import Connections, Event, Message, PlayerSetup, PortChanged
+from bridge.stage.outputs.output import Rack
+from bridge.stage.outputs.ports import MidiPort, open_existing, open_virtual
+
+RETRY_NS = 1_000_000_000
+
+SUSTAIN, ALL_SOUND_OFF, ALL_NOTES_OFF = 64, 120, 123
+"""Controllers of the MIDI specification; a panic sends 64, 123, 120, each with 0."""
+
+
+class MidiOutput:
+    """Plays a player on MIDI; survives the loss of the port, and takes it up again when it is back."""
+
+    def __init__(self, player: PlayerSetup, target: str, rack: Rack) -> None:
+        self._player = player.name
+        self._channel = player.channel - 1
+        self._target = target
+        self._rack = rack
+        self._port: MidiPort | None = None
+        self._present = True
+        self._next_try_ns = 0
+        self._connections: tuple[str, ...] | None = None
+        self.lead_ns = 0
+
+    def open(self) -> str:
+        """Open the port; raises SidemanError with the remedy when there is none to open."""
+        if self._target:
+            self._port = open_existing(self._target, self._player, self._rack)
+        else:
+            self._port = open_virtual(self._player, self._rack)
+        self.lead_ns = self._port.lead_ns
+        return f"MIDI {self._port.name}, channel {self._channel + 1}"
+
+    def send(self, event: Event) -> None:
+        """Send a note-on or note-off; while the port is lost, nothing."""
+        if self._port and self._present:
+            status = (0x90 if event.velocity else 0x80) | self._channel
+            self._port.send(bytes((status, event.pitch, event.velocity or 64)), event.at_ns)
+
+    def panic(self) -> None:
+        """Sustain off, all notes off, all sound off."""
+        if self._port and self._present:
+            for controller in (SUSTAIN, ALL_NOTES_OFF, ALL_SOUND_OFF):
+                self._port.send(bytes((0xB0 | self._channel, controller, 0)), 0)
+
+    def poll(self, now_ns: int) -> list[Message]:
+        """Tell of a port that was lost or came back, and of new connections."""
+        if not self._port:
+            return []
+        changes: list[Message] = []
+        if self._present and not self._port.present():
+            self._present = False
+            self._next_try_ns = now_ns
+            changes.append(PortChanged(self._port.name, False, f"MIDI port {self._port.name} is gone; waiting for it"))
+        if not self._present and now_ns >= self._next_try_ns:
+            self._next_try_ns = now_ns + RETRY_NS
+            if self._port.reopen():
+                self._present = True
+                self.panic()
+                changes.append(PortChanged(self._port.name, True, f"MIDI port {self._port.name} is back"))
+        if self._present:
+            connections = self._port.connections()
+            if connections is not None and connections != self._connections:
+                self._connections = connections
+                changes.append(Connections({self._port.name: connections}))
+        return changes
+
+    def close(self) -> None:
+        """Close the port."""
+        if self._port:
+            self._port.close()
+            self._port = None
