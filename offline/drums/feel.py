@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ Guess = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Velocity and offset in ticks at every step, each [n, 9]."""
 
 
+@runtime_checkable
 class HasFeel(Protocol):
     """A DrumModel that plays velocity and timing of its own."""
 

@@ -23,11 +23,10 @@ TEMPERATURES = (1.0, 0.7)
 class Start:
     """A place in a piece from which to go on.
 
-    heard: the bars before it, at most HISTORY_BARS; real: the bars that came, at most as many as a model will play
+    heard: the bars before it, at most HISTORY_BARS
     """
 
     heard: tuple[Bar, ...]
-    real: tuple[Bar, ...]
     style: str
     bpm: float
 
@@ -49,7 +48,7 @@ class Playing:
     bars: int
 
 
-def starts(pieces: Sequence[Piece], count: int, bars: int, seed: int) -> list[Start]:
+def starts(pieces: Sequence[Piece], count: int, seed: int) -> list[Start]:
     """`count` places drawn evenly from all bars far enough into their piece; fewer if there are fewer."""
     places = [
         (p, bar)
@@ -62,8 +61,7 @@ def starts(pieces: Sequence[Piece], count: int, bars: int, seed: int) -> list[St
     for i in sorted(chosen):
         p, bar = places[i]
         whole = pieces[p].bars()
-        heard = whole[max(0, bar - HISTORY_BARS) : bar]
-        drawn.append(Start(heard, whole[bar : bar + bars], pieces[p].style, pieces[p].bpm))
+        drawn.append(Start(whole[max(0, bar - HISTORY_BARS) : bar], pieces[p].style, pieces[p].bpm))
     return drawn
 
 
@@ -121,9 +119,9 @@ def _spread(parts: list[NDArray[np.float64]]) -> float:
     return float(joined.std()) if len(joined) else 0.0
 
 
-def real_playing(drawn: Sequence[Start]) -> Playing:
-    """What the players did at these starts."""
-    return playing([(start.heard[-1], start.real, start.bpm) for start in drawn])
+def real_playing(pieces: Sequence[Piece]) -> Playing:
+    """What the players did, in pieces of more than one bar."""
+    return playing([(None, piece.bars(), piece.bpm) for piece in pieces if piece.bar_count > 1])
 
 
 def model_playing(model: DrumModel, drawn: Sequence[Start], trial: Trial) -> Playing:
