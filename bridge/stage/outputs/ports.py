@@ -25,11 +25,15 @@ WINDOWS_REMEDY = (
 class MidiPort(Protocol):
     """An open way out for MIDI.
 
-    name: as other programs see it; lead_ns: how long before its moment an event must be sent.
+    name: as other programs see it.
     """
 
     name: str
-    lead_ns: int
+
+    @property
+    def lead_ns(self) -> int:
+        """How long before its moment an event must be sent."""
+        ...
 
     def send(self, data: bytes, at_ns: int) -> None:
         """Let a message out at a time of perf_counter, or at once if it is late. Never waits."""
@@ -112,7 +116,7 @@ def open_existing(wanted: str, player: str, rack: Rack) -> MidiPort:
     Raises SidemanError, naming the ports there are, when none does.
     """
     found, reasons = systems()
-    names = []
+    names: list[str] = []
     for system in found:
         here = system.destinations()
         names += here
@@ -136,12 +140,14 @@ def _native() -> System | str:
             "this machine has no ALSA sequencer (/dev/snd/seq; `sudo modprobe snd-seq` where there is a kernel module)"
         )
     if importlib.util.find_spec("rtmidi"):
-        from bridge.stage.outputs import rtmidi_port as library
-    elif importlib.util.find_spec("pylibremidi"):
-        from bridge.stage.outputs import libremidi_port as library  # type: ignore[no-redef]
-    else:
-        return "neither python-rtmidi nor pylibremidi is installed"
-    return library.system()
+        from bridge.stage.outputs import rtmidi_port
+
+        return rtmidi_port.system()
+    if importlib.util.find_spec("pylibremidi"):
+        from bridge.stage.outputs import libremidi_port
+
+        return libremidi_port.system()
+    return "neither python-rtmidi nor pylibremidi is installed"
 
 
 def _jack() -> System | str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from bridge.stage.outputs.output import Rack
 from bridge.stage.outputs.ports import System
+from engines.errors import SidemanError
 
 
 def system() -> System | str:
@@ -45,7 +46,10 @@ class RtMidiPort:
         self._midi: Any = None
         self.name = existing or f"{rack.client_name}:{player}"
         self._virtual_name = player
-        self._open()
+        try:
+            self._open()
+        except Exception as error:  # rtmidi's own kinds, and a port that went in between
+            raise SidemanError(f"the MIDI port {self.name} cannot be opened ({error})") from None
 
     def send(self, data: bytes, at_ns: int) -> None:
         """Send now: the stage calls at the moment."""

@@ -1,0 +1,235 @@
+"""The mixer: notes on sample-exact frames, played with the built-in kit and a plain synth.
+
+The same hits give the same samples, whatever the block size.
+"""
+
+from __future__ import annotations
+
+import wave
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridge.kit import RATE, Kit, Samples, Sound
+from bridge.recorder.midifile import Track
+from bridge.timing.timeline import TempoMap
+from engines.music import DRUM_OF_PITCH, DRUMS
+
+DRUM_CHANNEL = 10
+VOICES_MAX = 48
+"""The oldest voice makes room."""
+
+CHOKE_FRAMES = RATE // 100
+"""A hat that is closed fades within 10 ms."""
+
+CHOKED_BY = {"open_hat": ("closed_hat", "open_hat"), "closed_hat": ("closed_hat",)}
+"""What a drum is cut short by."""
+
+KNEE = 0.7
+"""The limiter leaves what is below as it is."""
+
+TAIL_S = 2.5
+"""What is left to ring out after the last note of a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A note-on, or with velocity 0 a note-off, at a frame."""
+
+    frame: int
+    pitch: int
+    velocity: int
+    channel: int = DRUM_CHANNEL
+
+
+class Mixer:
+    """Hits in, frames out. Nothing in `render` waits or grows without bound."""
+
+    def __init__(self, kit: Kit) -> None:
+        self._kit = kit
+        self._hits: deque[Hit] = deque()
+        self._voices: deque[_Voice] = deque(maxlen=VOICES_MAX)
+        self._frame = 0
+
+    @property
+    def frame(self) -> int:
+        """The next frame to be rendered."""
+        return self._frame
+
+    def add(self, hit: Hit) -> None:
+        """Queue a hit; hits come in order. One whose frame has passed sounds in the next block."""
+        self._hits.append(hit)
+
+    def silence(self) -> None:
+        """Fade out everything, and forget what was to come."""
+        self._hits.clear()
+        for voice in self._voices:
+            voice.choke(self._frame)
+
+    def render(self, frames: int) -> Samples:
+        """The next frames, (frames, 2), limited softly below 1."""
+        mix = np.zeros((frames, 2), np.float32)
+        end = self._frame + frames
+        while self._hits and self._hits[0].frame < end:
+            hit = self._hits.popleft()
+            self._strike(hit, max(hit.frame, self._frame))
+        for voice in self._voices:
+            voice.add_to(mix, self._frame)
+        self._frame = end
+        self._voices = deque((voice for voice in self._voices if not voice.over(end)), maxlen=VOICES_MAX)
+        return limited(mix)
+
+    def _strike(self, hit: Hit, frame: int) -> None:
+        if hit.channel != DRUM_CHANNEL:
+            if hit.velocity:
+                self._voices.append(_Tone(frame, hit.pitch, hit.velocity))
+            else:
+                for voice in self._voices:
+                    if isinstance(voice, _Tone) and voice.pitch == hit.pitch:
+                        voice.release(frame)
+            return
+        sound = self._kit.sound(hit.pitch)
+        if not hit.velocity or sound is None:
+            return  # drums ring as long as they ring
+        name = DRUMS[DRUM_OF_PITCH[hit.pitch]].name
+        for voice in self._voices:
+            if isinstance(voice, _Drum) and name in CHOKED_BY.get(voice.name, ()):
+                voice.choke(frame)
+        self._voices.append(_Drum(frame, name, sound, hit.velocity))
+
+
+class _Voice:
+    """Something that sounds from a frame on."""
+
+    def __init__(self, start: int) -> None:
+        self._start = start
+        self._choked: int | None = None
+
+    def choke(self, frame: int) -> None:
+        """Fade from a frame on."""
+        if self._choked is None:
+            self._choked = frame
+
+    def over(self, frame: int) -> bool:
+        """Whether nothing of it is left at a frame."""
+        return self._choked is not None and frame >= self._choked + CHOKE_FRAMES
+
+    def add_to(self, mix: Samples, frame: int) -> None:
+        """Add what falls into a block that begins at a frame."""
+        first = max(0, self._start - frame)
+        if first >= len(mix):
+            return
+        at = np.arange(frame + first, frame + len(mix))
+        part = self.samples(at - self._start)
+        if self._choked is not None:
+            fade = np.clip(1 - (at - self._choked) / CHOKE_FRAMES, 0, 1).astype(np.float32)
+            part = part * fade[: len(part), None]
+        mix[first : first + len(part)] += part
+
+    def samples(self, at: NDArray[np.int64]) -> Samples:
+        """Its frames by their number from its start, (frames, 2)."""
+        raise NotImplementedError
+
+
+class _Drum(_Voice):
+    def __init__(self, start: int, name: str, sound: Sound, velocity: int) -> None:
+        super().__init__(start)
+        self.name = name
+        self._samples = sound.struck(velocity)
+        angle = (sound.pan + 1) * np.pi / 4
+        self._sides = np.array([np.cos(angle), np.sin(angle)], np.float32) * np.float32(np.sqrt(2))
+
+    def over(self, frame: int) -> bool:
+        return super().over(frame) or frame >= self._start + len(self._samples)
+
+    def samples(self, at: NDArray[np.int64]) -> Samples:
+        return self._samples[at[0] : at[-1] + 1, None] * self._sides
+
+
+class _Tone(_Voice):
+    """A plucked voice for pitched parts: three partials, the upper ones dying first."""
+
+    RELEASE_S = 0.12
+
+    def __init__(self, start: int, pitch: int, velocity: int) -> None:
+        super().__init__(start)
+        self.pitch = pitch
+        self._hz = 440.0 * 2 ** ((pitch - 69) / 12)
+        self._force = velocity / 127
+        self._released: int | None = None
+
+    def release(self, frame: int) -> None:
+        """The key is let go."""
+        if self._released is None:
+            self._released = max(0, frame - self._start)
+
+    def over(self, frame: int) -> bool:
+        released = self._released is not None and frame >= self._start + self._released + self.RELEASE_S * RATE
+        return super().over(frame) or released or frame >= self._start + 8 * RATE
+
+    def samples(self, at: NDArray[np.int64]) -> Samples:
+        t = at / RATE
+        tone = np.zeros(len(t))
+        for partial, level, decay_s in ((1, 0.7, 1.6), (2, 0.25 * self._force, 0.7), (3, 0.12 * self._force, 0.35)):
+            if self._hz * partial < RATE / 2:
+                tone += level * np.sin(2 * np.pi * self._hz * partial * t) * np.exp(-t / decay_s)
+        envelope = np.minimum(1, t / 0.004) * (0.35 * self._force**1.5)
+        if self._released is not None:
+            envelope = envelope * np.clip(1 - (at - self._released) / (self.RELEASE_S * RATE), 0, 1)
+        mono = (tone * envelope).astype(np.float32)
+        return np.repeat(mono[:, None], 2, axis=1)
+
+
+def limited(mix: Samples) -> Samples:
+    """Samples up to KNEE as they are, above bent so that none reaches 1. Each by itself: no block is heard."""
+    over = np.abs(mix) - KNEE
+    if not (over > 0).any():
+        return mix
+    bent = np.float32(KNEE) + np.float32(1 - KNEE) * np.tanh(over / (1 - KNEE))
+    return np.where(over > 0, np.sign(mix) * bent, mix).astype(np.float32)
+
+
+def hits_of(tracks: Iterable[Track], tempo_map: TempoMap) -> list[Hit]:
+    """Tracks as hits in order, by frame."""
+    hits = [
+        Hit(frame_at(tempo_map, event.tick), event.pitch, event.velocity, track.channel)
+        for track in tracks
+        for event in track.events
+    ]
+    return sorted(hits, key=lambda hit: (hit.frame, hit.velocity > 0))
+
+
+def frame_at(tempo_map: TempoMap, tick: int) -> int:
+    """The frame that a tick falls on, where tempo_map counts from frame 0."""
+    return round(tempo_map.ns_at(tick) * RATE / 1e9)
+
+
+def write_wav(
+    path: Path,
+    tracks: Iterable[Track],
+    tempo_map: TempoMap,
+    end_tick: int,
+    progress: Callable[[float], None] = lambda _: None,
+) -> None:
+    """Render tracks to a 16-bit stereo WAV file, under its name only once it is whole.
+
+    tempo_map counts nanoseconds from the file's start. Raises OSError.
+    """
+    mixer = Mixer(Kit())
+    for hit in hits_of(tracks, tempo_map):
+        mixer.add(hit)
+    frames = frame_at(tempo_map, end_tick) + round(TAIL_S * RATE)
+    partial = path.with_name(path.name + ".part")
+    with partial.open("wb") as stream, wave.open(stream, "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        while mixer.frame < frames:
+            block = mixer.render(min(4096, frames - mixer.frame))
+            file.writeframes((block * 32767).astype("<i2").tobytes())
+            progress(mixer.frame / frames)
+    partial.replace(path)
