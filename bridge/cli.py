@@ -18,7 +18,7 @@ PACKAGES = ("engines", "offline", "export", "bridge")
 COMMANDS = {
     "live": ("play a set, live", "bridge.live"),
     "generate": ("make bars with a bundle, faster than real time, into a .mid, .jsonl or .wav file", "bridge.generate"),
-    "midi": ("turn bars in .jsonl into .mid, or .mid into .jsonl", "bridge.jsonl"),
+    "midi": ("turn bars in .jsonl into .mid, or .mid into .jsonl", "bridge.convert"),
     "init": ("write a commented set file", "bridge.init"),
     "bundles": ("list the bundles there are, and verify them", "bridge.bundles"),
     "ports": ("list MIDI ports and sound devices", "bridge.ports"),

@@ -19,6 +19,7 @@ from bridge.messages import OutputSetup
 from engines.errors import SidemanError
 from engines.music import DRUMS, Meter
 from engines.parameter import Value
+from engines.registry import engine_names
 
 DEFAULT_OSC_PORT = 9720
 DEFAULT_OUTPUTS = ("midi", "osc")
@@ -169,7 +170,7 @@ def check_player_name(name: str) -> None:
 
 def check_plugins(current: Set) -> None:
     """Raise SidemanError if a player names an engine or an output that is not installed."""
-    engines = {point.name for point in entry_points(group="sideman.engines")}
+    engines = engine_names()
     outputs = {point.name for point in entry_points(group="sideman.outputs")}
     for name, player in current.players.items():
         if player.engine not in engines:
