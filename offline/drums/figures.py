@@ -82,7 +82,7 @@ def _f1(axis: Any, rows: list[dict[str, Cell]]) -> bool:
         return False
     axis.set_xticks([x + 0.4 - width / 2 for x in range(len(DRUMS))], [drum.name for drum in DRUMS], fontsize=8)
     axis.set_ylabel("F1 of the likeliest hits")
-    axis.legend(fontsize=7, ncols=2)
+    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     return True
 
 
@@ -100,7 +100,7 @@ def _playing(axis: Any, rows: list[dict[str, Cell]]) -> bool:
     axis.axhline(_values(real, f"{trials[0]}_repeats")[0], color="black", linestyle="--", label=REAL)
     axis.set_xticks([x + 0.3 for x in range(len(shown))], _names(shown), fontsize=8)
     axis.set_ylabel("bars equal to the one before")
-    axis.legend(fontsize=7, ncols=2)
+    axis.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     return True
 
 
@@ -113,6 +113,7 @@ def _feel(axis: Any, rows: list[dict[str, Cell]]) -> bool:
             axis.scatter(x, y, facecolors=face, edgecolors="tab:blue")
             axis.annotate(f"{row['model']} ({kind})", (x, y), fontsize=7, xytext=(4, 4), textcoords="offset points")
             any_dot = True
+    axis.margins(0.25)
     axis.set_xlabel("timing error, ms")
     axis.set_ylabel("velocity error")
     return any_dot
