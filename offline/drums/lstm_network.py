@@ -11,6 +11,9 @@ from typing import Any
 
 import keras
 from keras import layers, ops
+from numpy.typing import NDArray
+
+from engines.runtime import Graph
 
 POSITIONS = 16
 """Sixteenths of the 4/4 bar the network knows."""
@@ -63,9 +66,24 @@ def step(network: keras.Model) -> keras.Model:
     )
     new: list[Any] = []
     for i in (0, 1):
-        x, state = network.get_layer(f"lstm_{i + 1}").cell(x, states[2 * i : 2 * i + 2])
+        cell = network.get_layer(f"lstm_{i + 1}").cell
+        cell.name = f"cell_{i + 1}"  # Keras gives both the same name, and refuses a model that holds it twice
+        x, state = cell(x, states[2 * i : 2 * i + 2])
         new += state
     return keras.Model([token, position, style, *states], [network.get_layer("logits")(x), *new], name="lstm_step")
+
+
+def step_graph(network: keras.Model) -> Graph:
+    """The step of a network as an engines.runtime.Graph: the checkpoint itself, to be played or evaluated."""
+    import tensorflow as tf
+
+    model = step(network)
+    call = tf.function(lambda values: model(values, training=False), reduce_retracing=True)
+
+    def run(**inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        return tuple(output.numpy() for output in call([tf.constant(inputs[each.name]) for each in model.inputs]))
+
+    return run
 
 
 def load_weights(network: keras.Model, path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from engines.drums.lstm import LstmModel, LstmSettings
 from engines.errors import SidemanError
 from offline.drums.lstm_config import LstmConfig
 from offline.drums.vocabulary import Vocabulary
@@ -83,6 +84,28 @@ class LstmRun:
             first = (str(error).splitlines() or ["unreadable"])[0][:200]
             raise SidemanError(f"{self.checkpoint} does not hold this network's weights: {first}") from error
         return network
+
+    def settings(self) -> LstmSettings:
+        """What the live side needs to know."""
+        given = self.hparams
+        try:
+            return LstmSettings(
+                given.masks,
+                given.styles,
+                given.config.units,
+                given.config.context_bars,
+                given.feel_velocity,
+                given.feel_offset,
+            )
+        except ValueError as error:
+            raise SidemanError(f"{self.folder / HPARAMS}: {error}; train again") from error
+
+    def model(self) -> LstmModel:
+        """The checkpoint as a DrumModel, without export."""
+        network = self.network()
+        from offline.drums import lstm_network
+
+        return LstmModel(lstm_network.step_graph(network), self.settings())
 
     def metrics(self) -> dict[str, Any]:
         """What metrics.json says, {} without one."""

@@ -1,0 +1,181 @@
+"""Parity: an exported graph must say what the checkpoint says, and a bundle's runtimes must play the same bars."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.bundle import Bundle
+from engines.drums.bar import Bar, History, after
+from engines.drums.engine import load_model
+from engines.drums.model import Controls
+from engines.errors import SidemanError
+from engines.music import Meter
+from engines.randomness import generator
+from engines.runtime import Graph
+from export.subject import Heads
+
+STEPS_MIN = 1000
+
+MAX_ABS = 1e-4
+"""fp32 and TorchScript: the largest difference of any output."""
+
+KL_MEAN_MAX, KL_MAX = 0.01, 0.5
+"""int8: nats by which the distribution of a step may differ, on average and at worst."""
+
+SPREAD_MAX = 0.05
+"""int8: mean difference of a plain value, in standard deviations of that value over the steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How one variant agrees with the checkpoint over some steps.
+
+    max_abs: of all heads; kl_mean, kl_max: of the heads that are logits, in nats, 0 without one
+    spread:  mean absolute difference of the plain heads in their standard deviations, 0 without one
+    """
+
+    steps: int
+    max_abs: float
+    kl_mean: float
+    kl_max: float
+    spread: float
+
+    def figures(self) -> dict[str, Any]:
+        """For the manifest."""
+        figures = {"max_abs": self.max_abs, "kl_mean": self.kl_mean, "kl_max": self.kl_max, "spread": self.spread}
+        return {"steps": self.steps, **{name: float(f"{value:.3g}") for name, value in figures.items()}}
+
+    def failure(self, exact: bool) -> str:
+        """What is out of bounds, "" if nothing is. exact: fp32 and TorchScript, not int8."""
+        bounds = [("steps", float(self.steps), float(STEPS_MIN))] if self.steps < STEPS_MIN else []
+        limits = (
+            [("max_abs", self.max_abs, MAX_ABS)]
+            if exact
+            else [
+                ("kl_mean", self.kl_mean, KL_MEAN_MAX),
+                ("kl_max", self.kl_max, KL_MAX),
+                ("spread", self.spread, SPREAD_MAX),
+            ]
+        )
+        bounds += [(name, value, limit) for name, value, limit in limits if not value <= limit]
+        return ", ".join(f"{name} {value:.3g} (bound {limit:g})" for name, value, limit in bounds)
+
+
+def agreement(reference: Heads, other: Heads, logits: frozenset[str]) -> Agreement:
+    """Compare heads [N, K] step by step; a head that is missing or not finite agrees in nothing."""
+    max_abs = kl_mean = kl_max = spread = 0.0
+    for name, expected in reference.items():
+        got = other[name]
+        if got.shape != expected.shape or not np.isfinite(got).all():
+            return Agreement(len(expected), np.inf, np.inf, np.inf, np.inf)
+        difference = np.abs(got.astype(np.float64) - expected)
+        max_abs = max(max_abs, float(difference.max(initial=0.0)))
+        if name in logits:
+            kl = divergence(expected, got)
+            kl_mean, kl_max = max(kl_mean, float(kl.mean())), max(kl_max, float(kl.max()))
+        else:
+            deviation = np.maximum(expected.std(axis=0), 1e-6)
+            spread = max(spread, float((difference / deviation).mean()))
+    return Agreement(len(next(iter(reference.values()))), max_abs, kl_mean, kl_max, spread)
+
+
+def divergence(reference: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Kullback-Leibler divergence of softmax(other) from softmax(reference): logits [N, K] to nats [N]."""
+    p, q = _log_softmax(reference), _log_softmax(other)
+    kl: NDArray[np.float64] = np.maximum((np.exp(p) * (p - q)).sum(axis=-1), 0.0)
+    return kl
+
+
+def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    log: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return log
+
+
+@dataclass(frozen=True, slots=True)
+class SameBars:
+    """Bars that two variants of a bundle played from the same seed and history.
+
+    ties:      bars that differ, at a step where both variants say the same to within MAX_ABS: the random number fell
+               between the two
+    different: bars that differ for another reason
+    """
+
+    bars: int
+    same: int
+    ties: int
+    different: int
+
+    def figures(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {"bars": self.bars, "same": self.same, "ties": self.ties, "different": self.different}
+
+
+def same_bars(bundle: Bundle, one: str, other: str, bars: int = 64, seed: int = 0) -> SameBars:
+    """Play `bars` bars with variant `one` and each of them again with `other`, after the same history."""
+    watched = [_Watched(bundle.path, bundle.manifest) for _ in range(2)]
+    models = [load_model(each, variant) for each, variant in zip(watched, (one, other), strict=True)]
+    controls, meter = Controls(), Meter()
+    history: History = ()
+    carry = models[0].prime(history, controls)
+    same = ties = 0
+    for number in range(bars):
+        for each in watched:
+            each.calls.clear()
+        first, carried = models[0].bar(history, carry, meter, controls, generator(seed, number))
+        second, _ = models[1].bar(history, carry, meter, controls, generator(seed, number))
+        if _equal(first, second):
+            same += 1
+        elif _gap(watched[0].calls, watched[1].calls) <= MAX_ABS:
+            ties += 1
+        history, carry = after(history, (first,)), carried
+    return SameBars(bars, same, ties, bars - same - ties)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    graph: str
+    inputs: Mapping[str, NDArray[Any]]
+    outputs: tuple[NDArray[Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched(Bundle):
+    """A bundle whose graphs note what goes through them."""
+
+    calls: list[_Call] = field(default_factory=list)
+
+    def graph(self, name: str, variant: str = "auto") -> Graph:
+        inner = Bundle.graph(self, name, variant)
+
+        def watched(**inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+            outputs = inner(**inputs)
+            kept = {key: value.copy() for key, value in inputs.items()}
+            self.calls.append(_Call(name, kept, tuple(output.copy() for output in outputs)))
+            return outputs
+
+        return watched
+
+
+def _gap(one: list[_Call], other: list[_Call]) -> float:
+    """The largest difference of any output, over the calls before the two went separate ways."""
+    gap = 0.0
+    for a, b in zip(one, other, strict=False):
+        if a.graph != b.graph or any(not np.allclose(a.inputs[k], b.inputs[k], atol=MAX_ABS) for k in a.inputs):
+            break
+        for x, y in zip(a.outputs, b.outputs, strict=True):
+            gap = max(gap, float(np.abs(x.astype(np.float64) - y).max(initial=0.0)))
+    return gap
+
+
+def _equal(one: Bar, other: Bar) -> bool:
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("masks", "velocity", "offset"))
+
+
+class ParityError(SidemanError):
+    """A graph does not say what its checkpoint says."""

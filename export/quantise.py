@@ -1,0 +1,41 @@
+"""int8: weights of matrix products as bytes, activations quantised as they come (ONNX Runtime, dynamic)."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from engines.errors import SidemanError
+
+PRODUCTS = ("MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat", "DynamicQuantizeLSTM", "QGemm")
+"""Operators that multiply in int8."""
+
+FLOAT_PRODUCTS = ("MatMul", "Gemm", "LSTM", "GRU")
+
+
+def quantise(fp32: Path, int8: Path) -> Counter[str]:
+    """Write the int8 form of an ONNX file; the count of its integer and remaining float products.
+
+    Raises SidemanError if nothing came out quantised, which would pass every other check, only slower.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with tempfile.TemporaryDirectory(dir=int8.parent) as folder:
+        prepared = Path(folder) / "prepared.onnx"
+        root = logging.getLogger()
+        level = root.level
+        root.setLevel(logging.ERROR)  # the quantiser tells the root logger to do what we do here
+        try:
+            quant_pre_process(str(fp32), str(prepared), skip_symbolic_shape=True)
+            quantize_dynamic(str(prepared), str(int8), weight_type=QuantType.QInt8, per_channel=True)
+        finally:
+            root.setLevel(level)
+    kinds = Counter(node.op_type for node in onnx.load(str(int8)).graph.node)
+    products = Counter({kind: kinds[kind] for kind in (*PRODUCTS, *FLOAT_PRODUCTS) if kinds[kind]})
+    if not any(products[kind] for kind in PRODUCTS):
+        raise SidemanError(f"{fp32.name} has no product that could be made int8; export with --formats onnx")
+    return products
