@@ -34,13 +34,17 @@ GHOST_BELOW, ACCENT_FROM = 48, 104
 NAME_WIDTH = max(len(drum.name) for drum in DRUMS)
 
 
+WANTED: tuple[Outcome, ...] = ("hit", "hold")
+"""Outcomes that are what was wanted; the others count as late."""
+
+
 @dataclass(frozen=True, slots=True)
 class ShownBar:
     """A bar that has just begun.
 
     notes:    General MIDI pitches, ticks from the bar's start
     headroom: time that was left when it arrived / the bar's length; below 0 it came too late
-    made, late: bars since the start that were what was wanted, and that were not, this one included
+    counts:   bars of each outcome since the start, this one included
     """
 
     player: str
@@ -50,8 +54,7 @@ class ShownBar:
     notes: tuple[Note, ...]
     outcome: Outcome
     headroom: float
-    made: int
-    late: int
+    counts: dict[Outcome, int]
 
 
 class View(Protocol):
@@ -211,9 +214,11 @@ class PanelView:
 
 def heading(shown: ShownBar) -> str:
     """The bar's number, tempo, outcome and headroom, and the counts."""
+    made = sum(shown.counts.get(outcome, 0) for outcome in WANTED)
+    late = sum(shown.counts.values()) - made
     return (
         f"{shown.player} bar {shown.bar + 1:<4} {shown.meter} {shown.tempo_bpm:g} bpm  {shown.outcome:<6} "
-        f"headroom {shown.headroom:4.0%}  {shown.made} hit, {shown.late} late"
+        f"headroom {shown.headroom:4.0%}  {made} hit, {late} late"
     )
 
 

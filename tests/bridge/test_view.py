@@ -24,7 +24,7 @@ def bar(number: int = 0, player: str = "drums", meter: Meter | None = None) -> S
         Note(2 * BEAT, 60, 100, 120),  # no drum
     )
     meter = Meter(4, 4) if meter is None else meter
-    return ShownBar(player, number, meter, 120.0, notes, "hit", 0.96, made=number + 1, late=0)
+    return ShownBar(player, number, meter, 120.0, notes, "hit", 0.96, {"hit": number, "hold": 1, "rest": 0})
 
 
 class Screen:
