@@ -17,6 +17,8 @@ from engines.music import DRUM_OF_PITCH, TICKS_PER_BEAT, Meter
 MAX_HOURS = 3
 MAX_BEATS = MAX_HOURS * 60 * 999
 """Beats of MAX_HOURS at the fastest tempo: what bounds the grid a file can ask for."""
+MAX_CHANGES = 10_000
+"""Changes of tempo, and of metre, that a file may hold."""
 DRUM_CHANNEL = 9
 """Channel 10 to a musician; the wire counts from 0."""
 DEFAULT_TEMPO_US = 500_000
@@ -49,12 +51,9 @@ class DrumTrack:
 
     def seconds(self, tick: int) -> float:
         """When a tick sounds, in seconds from the start."""
-        total = 0.0
-        for (start, tempo), (end, _) in zip(self.tempi, (*self.tempi[1:], (tick, 0)), strict=True):
-            if start >= tick:
-                break
-            total += (min(end, tick) - start) * tempo
-        return total / TICKS_PER_BEAT / 1e6
+        starts, tempi = np.array(self.tempi, np.float64).T
+        inside = np.clip(tick - starts, 0.0, np.append(np.diff(starts), np.inf))
+        return float((inside * tempi).sum() / TICKS_PER_BEAT / 1e6)
 
 
 def read_drums(data: bytes, any_channel: bool = False) -> DrumTrack:
@@ -104,12 +103,14 @@ def _collect(file: Any, any_channel: bool) -> DrumTrack:
                     else:
                         hits.append((_ticks(now, file), instrument, message.velocity))
             elif kind == "set_tempo":
-                if message.tempo == 0:
-                    raise UnusableError("a tempo of zero microseconds a beat; mend it in a MIDI editor")
                 tempi[_ticks(now, file)] = message.tempo
                 has_tempo = True
             elif kind == "time_signature":
                 meters[_ticks(now, file)] = _meter(message.numerator, message.denominator)
+    if 0 in tempi.values():
+        raise UnusableError("a tempo of zero microseconds a beat; mend it in a MIDI editor")
+    if max(len(tempi), len(meters)) > MAX_CHANGES:
+        raise UnusableError(f"more than {MAX_CHANGES:,} changes of tempo or metre")
     if not hits:
         raise UnusableError(_why_drumless(any_notes, other_notes))
     hits.sort()

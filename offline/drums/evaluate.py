@@ -26,7 +26,6 @@ from offline.drums.vocabulary import Vocabulary
 
 GROOVE = "Groove MIDI Dataset"
 """How the source of a Groove piece begins; its official splits are parts of their own."""
-METER = Meter(4, 4)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DATASET", help="a folder from prepare drums")
     parser.add_argument("--train", type=Path, metavar="DATASET", help="whose train.npz the baselines learn [--data]")
     parser.add_argument("--split", choices=("validation", "test", "all"), default="all", help="which to judge by [all]")
+    parser.add_argument("--meter", default="4/4", help="only bars in this metre are judged [4/4]")
     parser.add_argument("-o", "--output", type=Path, default=Path("evaluation"), metavar="FOLDER", help="[evaluation]")
     parser.add_argument("--starts", type=int, default=32, metavar="N", help="free runs per trial, 0 for none [32]")
     parser.add_argument("--bars", type=int, default=16, metavar="N", help="bars of each free run [16]")
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
             found.append(Result(REAL, part.name, playing=dict.fromkeys(trials, real)))
         results += found
         bars = sum(piece.bar_count for piece in part.pieces)
-        print(f"\n== {part.name}: {bars:,} bars of {METER} from {len({p.path for p in part.pieces})} files\n")
+        print(f"\n== {part.name}: {bars:,} bars of {args.meter} from {len({p.path for p in part.pieces})} files\n")
         print(render(found, trials, args.seed))
     print(f"\n{SEED_ROW['model']}, on {SEED_ROW['part']}: accuracy .5559, perplexity 4.80")
     for comparison in comparisons:
@@ -109,7 +109,8 @@ def _vocabulary(args: argparse.Namespace) -> Vocabulary | None:
 
 
 def _parts(args: argparse.Namespace, train: DrumDataset | None) -> list[Part]:
-    """Groove's official splits, and the rest, in 4/4."""
+    """Groove's official splits, and the rest, in one metre."""
+    meter = Meter.parse(args.meter)
     wanted = ("validation", "test") if args.split == "all" else (args.split,)
     files = [args.data / f"{split}.npz" for split in wanted]
     present = [file for file in files if file.exists()] or files[:1]
@@ -117,7 +118,7 @@ def _parts(args: argparse.Namespace, train: DrumDataset | None) -> list[Part]:
     grouped: dict[str, list[Piece]] = {}
     for file in present:
         for piece in DrumDataset.load(file).pieces():
-            if piece.meter != METER:
+            if piece.meter != meter:
                 other_meters += piece.bar_count
                 continue
             name = f"groove {file.stem}" if piece.source.startswith(GROOVE) else "rest"
@@ -125,9 +126,9 @@ def _parts(args: argparse.Namespace, train: DrumDataset | None) -> list[Part]:
                 name = "rest of test"
             grouped.setdefault(name, []).append(piece)
     if other_meters:
-        print(f"{other_meters:,} bars in other metres than {METER} are left out")
+        print(f"{other_meters:,} bars in other metres than {meter} are left out")
     if not grouped:
-        raise SidemanError(f"{args.data} has no bars of {METER} to judge by; prepare it from more files")
+        raise SidemanError(f"{args.data} has no bars of {meter} to judge by; prepare it from more files")
     return [
         Part(
             name,

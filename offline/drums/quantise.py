@@ -47,10 +47,9 @@ def quantise(track: DrumTrack, label: Label, tally: Tally) -> list[Piece]:
     pieces: list[Piece] = []
     for start, end, meter in _stretches(track):
         if meter is None or meter.steps == 0:
-            inside = (track.ticks >= start) & (track.ticks < (end or track.ticks[-1] + 1))
-            if inside.any():
-                tally.hits_in_odd_meters += int(inside.sum())
-                tally.odd_meters.append(label.path)
+            lost = len(track.ticks[_between(track, start, end)])
+            tally.hits_in_odd_meters += lost
+            tally.odd_meters += [label.path] * (lost > 0)
             continue
         grid = _grid(track, start, end, meter, tally)
         if grid is None:
@@ -86,12 +85,10 @@ def _grid(
 ) -> tuple[NDArray[np.uint8], NDArray[np.int16]] | None:
     """Velocity and offset [steps, 9] of a stretch in whole bars, or None when it has no hits."""
     half = STEP_TICKS // 2
-    inside = track.ticks >= start - half
-    if end is not None:
-        inside &= track.ticks < end - half
-    if not inside.any():
-        return None
+    inside = _between(track, start - half, None if end is None else end - half)
     ticks = track.ticks[inside] - start
+    if not len(ticks):
+        return None
     step = (ticks + half) // STEP_TICKS
     offset = ticks - step * STEP_TICKS
     instrument, loudness = track.instrument[inside], track.velocity[inside]
@@ -112,6 +109,12 @@ def _grid(
     offset_grid[step[order], instrument[order]] = offset[order]
     tally.doubled_hits += len(order) - int((velocity_grid > 0).sum())
     return velocity_grid, offset_grid
+
+
+def _between(track: DrumTrack, start: int, end: int | None) -> slice:
+    """The hits from one tick up to another, None for the last."""
+    first = int(np.searchsorted(track.ticks, start))
+    return slice(first, len(track.ticks) if end is None else int(np.searchsorted(track.ticks, end)))
 
 
 def _runs(played: NDArray[np.bool_], tally: Tally) -> Iterator[tuple[int, int]]:

@@ -144,6 +144,7 @@ def test_tempo_is_the_pieces_mean_and_the_labels_only_where_the_file_says_nothin
         (midi(beat(2), channel=0), "no notes on channel 10"),
         (midi(beat(2, pitch=63)), "other percussion only"),
         (midi([(0, KICK, 90), (6000, KICK, 90)], tempi=[(0, 4_000_000)]), "longer than 3 hours"),
+        (midi(beat(1), tempi=[(t / 100, 500_000) for t in range(10_002)]), "changes of tempo"),
         (midi([(0, KICK, 90), (200_000, KICK, 90)], tempi=[(0, 1)], ticks_per_beat=24), "longer than"),
     ],
 )
