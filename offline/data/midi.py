@@ -107,10 +107,7 @@ def _collect(file: Any, any_channel: bool) -> DrumTrack:
                 has_tempo = True
             elif kind == "time_signature":
                 meters[_ticks(now, file)] = _meter(message.numerator, message.denominator)
-    if 0 in tempi.values():
-        raise UnusableError("a tempo of zero microseconds a beat; mend it in a MIDI editor")
-    if max(len(tempi), len(meters)) > MAX_CHANGES:
-        raise UnusableError(f"more than {MAX_CHANGES:,} changes of tempo or metre")
+    _check_changes(tempi, meters)
     if not hits:
         raise UnusableError(_why_drumless(any_notes, other_notes))
     hits.sort()
@@ -122,6 +119,13 @@ def _collect(file: Any, any_channel: bool) -> DrumTrack:
     if drums.seconds(int(ticks[-1])) > MAX_HOURS * 3600:
         raise UnusableError(f"longer than {MAX_HOURS} hours")
     return drums
+
+
+def _check_changes(tempi: dict[int, int], meters: dict[int, Meter | None]) -> None:
+    if 0 in tempi.values():
+        raise UnusableError("a tempo of zero microseconds a beat; mend it in a MIDI editor")
+    if max(len(tempi), len(meters)) > MAX_CHANGES:
+        raise UnusableError(f"more than {MAX_CHANGES:,} changes of tempo or metre")
 
 
 def _ticks(own_ticks: int, file: Any) -> int:
