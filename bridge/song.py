@@ -123,7 +123,7 @@ def _write_midi(path: Path, song: Sequence[SongBar]) -> None:
 
 
 def _write_with_kit(path: Path, song: Sequence[SongBar]) -> None:
-    from bridge.kit import write_wav
+    from bridge.mixer import write_wav
 
     track, end_tick = _track(song)
     first, *rest = _changes(song)[0]
