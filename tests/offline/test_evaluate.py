@@ -61,7 +61,7 @@ class Repeater:
 
 def test_scores_by_hand() -> None:
     masks = np.array([1, 0, 3, 8], np.uint16)
-    p = np.full((4, MASKS), 1e-9, np.float32)
+    p = np.zeros((4, MASKS), np.float32)
     p[0, 1], p[1, 1], p[1, 0], p[2, 3] = 1.0, 0.75, 0.25, 1.0
     p[3, 8], p[3, 16], p[3, 0] = 0.25, 0.25, 0.5
     scores = Scores.of(masks, p, 2, Vocabulary((0, 1, 3), (1, 1, 1, 1)))
@@ -80,7 +80,7 @@ def test_scores_by_hand() -> None:
 
 def test_a_bar_is_exact_only_when_every_step_is() -> None:
     masks = np.array([1, 0, 1, 1], np.uint16)
-    p = np.full((4, MASKS), 0.001, np.float32)
+    p = np.full((4, MASKS), 0.1 / (MASKS - 1), np.float32)
     p[[0, 1, 2, 3], [1, 0, 1, 2]] = 0.9
     assert Scores.of(masks, p, 2, None).exact == 0.5
 
@@ -252,3 +252,8 @@ def test_mistakes_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opt
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SidemanError, match=said):
         run(*options)
+
+
+def test_what_does_not_sum_to_one_has_no_score() -> None:
+    with pytest.raises(ValueError, match="sum to 1"):
+        Scores.of(np.zeros(2, np.uint16), np.full((2, MASKS), 0.01, np.float32), 2, None)
