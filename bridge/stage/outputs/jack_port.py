@@ -21,6 +21,9 @@ from engines.errors import SidemanError
 PERIODS_AHEAD = 2
 """One for the cycle an event belongs to, one for the stage to be late in."""
 
+CLOCK_CYCLES = 16
+"""While nothing is to be sent, the clocks are compared only every so many cycles."""
+
 Queue = deque[tuple[int, bytes]]
 """Messages with their times, in the order they leave. The stage appends and JACK takes, both atomic."""
 
@@ -43,7 +46,10 @@ def system() -> System | str:
 
 
 class JackClient:
-    """Our client: its ports, their queues, and the callback that empties them."""
+    """Our client: its ports, their queues, and the callback that empties them.
+
+    graph_changes counts what JACK told of ports and connections, as asking for them may wait for the server.
+    """
 
     def __init__(self, name: str, reconnect: dict[str, tuple[str, ...]]) -> None:
         self._name = name
@@ -52,6 +58,8 @@ class JackClient:
         self._ports: dict[str, JackPort] = {}
         self._queues: tuple[tuple[Any, Queue], ...] = ()
         self._lost = False
+        self._cycles = 0
+        self.graph_changes = 0
 
     def start(self) -> None:
         """Become a client. Raises SidemanError when no server runs."""
@@ -60,6 +68,8 @@ class JackClient:
         self._read_cycle = _cycle_reader(self._client)
         self._client.set_process_callback(self._process)
         self._client.set_shutdown_callback(self._shut_down)
+        self._client.set_port_connect_callback(self._graph_changed, only_available=False)
+        self._client.set_port_registration_callback(self._graph_changed, only_available=False)
         self._client.activate()
 
     def port(self, player: str, target: str | None) -> JackPort:
@@ -123,12 +133,19 @@ class JackClient:
     def _shut_down(self, _status: object, _reason: str) -> None:
         self._lost = True
 
+    def _graph_changed(self, *_what: object) -> None:
+        self.graph_changes += 1
+
     def _process(self, frames: int) -> None:
         """JACK's callback, in its thread: no message of ours is made here, none waits for a lock."""
+        for port, _ in self._queues:
+            port.clear_buffer()
+        self._cycles += 1
+        if self._cycles % CLOCK_CYCLES and not any(queue for _, queue in self._queues):
+            return
         start_ns, ns_per_frame = self._read_cycle(frames)
         end_ns = start_ns + frames * ns_per_frame
         for port, queue in self._queues:
-            port.clear_buffer()
             offset = 0
             while queue and queue[0][0] < end_ns:
                 at_ns, data = queue[0]
@@ -153,6 +170,8 @@ class JackPort:
         self._target = target
         self._wanted = set(wanted)
         self._connections: tuple[str, ...] = ()
+        self._target_present = True
+        self._seen_changes = -1
 
     def attach(self, own: Any, jack_client: Any) -> None:
         """Be this port of this client from now on, and have again the connections from before."""
@@ -175,7 +194,8 @@ class JackPort:
         """Whether the server runs and, for a port with a target, that is there."""
         if self._client.lost:
             return False
-        return not self._target or self._target in _midi_inputs(self._jack)
+        self._look()
+        return self._target_present
 
     def reopen(self) -> bool:
         """Have the server and the target back, and be connected."""
@@ -188,18 +208,26 @@ class JackPort:
 
     def connections(self) -> tuple[str, ...] | None:
         """What hears us now. A program that was connected before and is back is connected again here."""
-        if self._client.lost:
-            return self._connections
-        if self._wanted:
-            self._connect_wanted()
-        with contextlib.suppress(Exception):
-            self._connections = tuple(sorted(port.name for port in self._jack.get_all_connections(self.own)))
+        self._look()
         return self._connections
 
     def close(self) -> None:
         """The client closes its ports."""
 
+    def _look(self) -> None:
+        """See what has changed on JACK since the last look, if anything."""
+        changes = self._client.graph_changes
+        if self._client.lost or changes == self._seen_changes:
+            return
+        self._seen_changes = changes
+        self._connect_wanted()
+        with contextlib.suppress(Exception):
+            self._connections = tuple(sorted(port.name for port in self._jack.get_all_connections(self.own)))
+        self._target_present = not self._target or self._target in _midi_inputs(self._jack)
+
     def _connect_wanted(self) -> None:
+        if not self._wanted:
+            return
         for name in self._wanted.intersection(_midi_inputs(self._jack)):
             with contextlib.suppress(Exception):  # already connected, or gone again
                 self._jack.connect(self.own, name)
