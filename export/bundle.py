@@ -74,7 +74,7 @@ def _fill(folder: Path, scratch: Path, subject: Subject, *, name: str, variants:
         files: dict[str, str] = {}
         for variant, path, products in _written(graph, graph_name, folder, scratch, variants):
             opened = open_graph(path, tuple(t.name for t in graph.inputs), tuple(t.name for t in graph.outputs))
-            agreed = agreement(graph.reference, graph.probe(opened), graph.logits)
+            agreed = agreement(graph.reference, graph.probe(opened), graph.distributions)
             figures = agreed.figures() | products
             say(f"{graph_name} {variant}: {path.stat().st_size / 1e6:.2f} MB, {_words(figures)}")
             failure = agreed.failure(exact=variant != "int8")

@@ -48,7 +48,7 @@ def subject(checkpoint: Path, data: Path | None, steps: int) -> Subject:
                 torchscript=None,
                 reference={LOGITS: _reference(network, sequences)},
                 probe=lambda graph: {LOGITS: _probe(graph, sequences, units)},
-                logits=frozenset({LOGITS}),
+                distributions=lambda heads: heads,
             )
         },
         config=msgspec.to_builtins(run.settings()),

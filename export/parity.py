@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,27 +27,22 @@ MAX_ABS = 1e-4
 KL_MEAN_MAX, KL_MAX = 0.01, 0.5
 """int8: nats by which the distribution of a step may differ, on average and at worst."""
 
-SPREAD_MAX = 0.05
-"""int8: mean difference of a plain value, in standard deviations of that value over the steps."""
-
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """How one variant agrees with the checkpoint over some steps.
 
-    max_abs: of all heads; kl_mean, kl_max: of the heads that are logits, in nats, 0 without one
-    spread:  mean absolute difference of the plain heads in their standard deviations, 0 without one
+    max_abs: of all heads; kl_mean, kl_max: of the distributions that follow from them, the worst one, in nats
     """
 
     steps: int
     max_abs: float
     kl_mean: float
     kl_max: float
-    spread: float
 
     def figures(self) -> dict[str, Any]:
         """For the manifest."""
-        figures = {"max_abs": self.max_abs, "kl_mean": self.kl_mean, "kl_max": self.kl_max, "spread": self.spread}
+        figures = {"max_abs": self.max_abs, "kl_mean": self.kl_mean, "kl_max": self.kl_max}
         return {"steps": self.steps, **{name: float(f"{value:.3g}") for name, value in figures.items()}}
 
     def failure(self, exact: bool) -> str:
@@ -59,33 +54,33 @@ class Agreement:
             else [
                 ("kl_mean", self.kl_mean, KL_MEAN_MAX),
                 ("kl_max", self.kl_max, KL_MAX),
-                ("spread", self.spread, SPREAD_MAX),
             ]
         )
         bounds += [(name, value, limit) for name, value, limit in limits if not value <= limit]
         return ", ".join(f"{name} {value:.3g} (bound {limit:g})" for name, value, limit in bounds)
 
 
-def agreement(reference: Heads, other: Heads, logits: frozenset[str]) -> Agreement:
-    """Compare heads [N, K] step by step; a head that is missing or not finite agrees in nothing."""
-    max_abs = kl_mean = kl_max = spread = 0.0
+def agreement(reference: Heads, other: Heads, distributions: Callable[[Heads], Heads]) -> Agreement:
+    """Compare what two networks said, head by head; one that is not finite agrees in nothing.
+
+    distributions: the log-probabilities that follow from the heads, over the last axis, normalised or not
+    """
+    steps = len(next(iter(reference.values())))
+    max_abs = kl_mean = kl_max = 0.0
     for name, expected in reference.items():
         got = other[name]
         if got.shape != expected.shape or not np.isfinite(got).all():
-            return Agreement(len(expected), np.inf, np.inf, np.inf, np.inf)
-        difference = np.abs(got.astype(np.float64) - expected)
-        max_abs = max(max_abs, float(difference.max(initial=0.0)))
-        if name in logits:
-            kl = divergence(expected, got)
-            kl_mean, kl_max = max(kl_mean, float(kl.mean())), max(kl_max, float(kl.max()))
-        else:
-            deviation = np.maximum(expected.std(axis=0), 1e-6)
-            spread = max(spread, float((difference / deviation).mean()))
-    return Agreement(len(next(iter(reference.values()))), max_abs, kl_mean, kl_max, spread)
+            return Agreement(steps, np.inf, np.inf, np.inf)
+        max_abs = max(max_abs, float(np.abs(got.astype(np.float64) - expected).max(initial=0.0)))
+    meant = distributions(other)
+    for name, expected in distributions(reference).items():
+        kl = divergence(expected, meant[name])
+        kl_mean, kl_max = max(kl_mean, float(kl.mean())), max(kl_max, float(kl.max()))
+    return Agreement(steps, max_abs, kl_mean, kl_max)
 
 
 def divergence(reference: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Kullback-Leibler divergence of softmax(other) from softmax(reference): logits [N, K] to nats [N]."""
+    """Kullback-Leibler divergence of softmax(other) from softmax(reference): logits [..., K] to nats [...]."""
     p, q = _log_softmax(reference), _log_softmax(other)
     kl: NDArray[np.float64] = np.maximum((np.exp(p) * (p - q)).sum(axis=-1), 0.0)
     return kl

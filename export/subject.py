@@ -14,7 +14,7 @@ from engines.bundle import Source, Tensor
 from engines.runtime import Graph
 
 Heads = dict[str, NDArray[np.float32]]
-"""Name to values [N, K]: what a graph says in N real steps."""
+"""Name to values [N, ...]: what a graph says in N real steps."""
 
 Writer = Callable[[Path], None]
 
@@ -26,7 +26,7 @@ class GraphSubject:
     onnx, torchscript: write the graph to a file; torchscript is None where the framework has none
     reference:         what the checkpoint's own network says in N >= 1,000 steps
     probe:             the same steps through an exported graph, which carries its own state from step to step
-    logits:            the heads that are unnormalised log-probabilities over their last axis; others are plain values
+    distributions:     the log-probabilities, over their last axis, that follow from heads: what is really sampled from
     """
 
     inputs: tuple[Tensor, ...]
@@ -35,7 +35,7 @@ class GraphSubject:
     torchscript: Writer | None
     reference: Heads
     probe: Callable[[Graph], Heads]
-    logits: frozenset[str]
+    distributions: Callable[[Heads], Heads]
 
 
 @dataclass(frozen=True, slots=True)
