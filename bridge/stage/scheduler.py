@@ -197,7 +197,7 @@ class Scheduler:
 
     def _play(self, message: Play, now_ns: int) -> None:
         from_ns = max(now_ns, self._timeline.ns_at(self._timeline.frozen))
-        tick = self._timeline.tick_at(from_ns + message.delay_ms * 1_000_000) + 1
+        tick = self._timeline.tick_at(from_ns + message.delay_ms * 1_000_000)
         self._purge(tick)
         self._push(Order.CONTROL, self._silence("", tick))
         self._bars = {name: {} for name in self._players}
