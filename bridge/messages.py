@@ -270,11 +270,15 @@ class Prime(Message, frozen=True):
 
 
 class Generate(Message, frozen=True):
-    """Make a bar from state `after` (0: the start), leaving state `id`."""
+    """Make a bar from state `after` (0: the start), leaving state `id`.
+
+    keep: the other states that are still wanted; all that is in none of these is forgotten.
+    """
 
     id: int
     after: int
     request: Request
+    keep: tuple[int, ...] = ()
 
 
 ToWorker = Load | Prime | Generate

@@ -13,8 +13,11 @@ from engines.errors import SidemanError
 Value = bool | int | float | str
 Kind = Literal["float", "int", "bool", "choice"]
 
-RESERVED_NAMES = frozenset({"again", "vary", "fill", "hold", "mute", "take", "bundle", "note", "bar", "state", "loop"})
-"""Verbs and outputs of every player (docs/ARCHITECTURE.md, OSC); no engine's parameter may be called so."""
+RESERVED_NAMES = frozenset(
+    {"again", "vary", "fill", "hold", "mute", "take", "bundle", "note", "bar", "state", "loop"}
+    | {"late", "commit", "fill_every"}
+)
+"""Verbs, outputs and parameters of every player (docs/ARCHITECTURE.md, OSC); no engine's parameter may be called so."""
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,0 +1,229 @@
+"""The OSC door: what comes in goes to the surface, answers and events go to the clients (docs/ARCHITECTURE.md, OSC).
+
+A socket of its own, drained in turns: of several values for one address in one turn the last counts, actions are all
+done, and playing is never held up for long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bridge.control.clients import LEASE_S, Clients, Sender
+from bridge.control.pattern import is_pattern
+from bridge.control.surface import ROOT, Node, Surface
+from bridge.control.wire import Incoming, bar_packets, encode, parse
+from bridge.players.grid import BarSpan
+from engines.errors import SidemanError
+from engines.music import Phrase
+from engines.parameter import Value
+
+MESSAGES_PER_WAKE = 128
+DATAGRAM_BYTES_MAX = 1 << 16
+LATER_MAX = 1024
+LATER_MAX_S = 3600.0
+"""How many messages may wait for their timetag, and for how long."""
+
+SUBSCRIBE, UNSUBSCRIBE, ERROR = (f"{ROOT}/system/{name}" for name in ("subscribe", "unsubscribe", "error"))
+
+
+class OscDoor:
+    """OSC over UDP on one port; lan opens it to other machines."""
+
+    def __init__(self, surface: Surface, port: int, lan: bool) -> None:
+        self.clients = Clients(time.monotonic, self._clients_changed)
+        self.on_clients: Callable[[], None] = lambda: None
+        self._surface = surface
+        self._host = "0.0.0.0" if lan else "127.0.0.1"  # noqa: S104 - the user has asked for it
+        self._port = port
+        self._socket: socket.socket | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._later = 0
+        self._lease: asyncio.TimerHandle | None = None
+
+    @property
+    def port(self) -> int:
+        """The port in use, once open."""
+        return self._port
+
+    def open(self) -> str:
+        """Listen; a line for people. Raises SidemanError naming the port if it is taken."""
+        self._loop = asyncio.get_running_loop()
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            sock.bind((self._host, self._port))
+        except OSError as error:
+            sock.close()
+            if error.errno == errno.EADDRINUSE:
+                remedy = "end the other sideman, or choose a port with --osc-port (0: any that is free)"
+                raise SidemanError(f"OSC port {self._port} is taken; {remedy}") from error
+            raise SidemanError(f"OSC port {self._port} cannot be opened: {error.strerror}; choose another") from error
+        sock.setblocking(False)
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        self._socket, self._port = sock, sock.getsockname()[1]
+        self._loop.add_reader(sock.fileno(), self._readable)
+        where = "every machine that reaches this one" if self._host != "127.0.0.1" else "this machine"
+        return f"OSC on port {self._port}, from {where}"
+
+    def close(self) -> None:
+        """Stop listening. May be called twice."""
+        if self._lease is not None:
+            self._lease.cancel()
+        if self._socket is not None and self._loop is not None:
+            self._loop.remove_reader(self._socket.fileno())
+            self._socket.close()
+            self._socket = None
+
+    def nodes(self) -> tuple[Node, ...]:
+        """The addresses of the door itself; their work needs the sender, so it is done here."""
+        takes = "a port, a pattern, both or nothing"
+        return (
+            Node(SUBSCRIBE, takes, "where this client's answers and events go, for a minute after each message"),
+            Node(UNSUBSCRIBE, "a port or nothing", "end it"),
+            Node(ERROR, "nothing", "address and reason of a message that could not be understood"),
+        )
+
+    # Out
+
+    def broadcast(self, address: str, arguments: tuple[Value, ...]) -> None:
+        """Send an event to every client that wants it."""
+        targets = self.clients.wanting(address)
+        if targets:
+            packet = encode(address, arguments)
+            for target in targets:
+                self._send(packet, target)
+
+    def broadcast_bar(self, player: str, span: BarSpan, phrase: Phrase) -> None:
+        """Send a whole bar ahead of its time."""
+        address = f"{ROOT}/{player}/bar"
+        targets = self.clients.wanting(address)
+        for packet in bar_packets(address, span.number, phrase.notes) if targets else ():
+            for target in targets:
+                self._send(packet, target)
+
+    def _send(self, packet: bytes, target: Sender) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # a client that is not there is not our trouble
+                self._socket.sendto(packet, target)
+
+    def _error(self, sender: Sender, address: str, reason: str) -> None:
+        if self.clients.may_err(sender):
+            self._send(encode(ERROR, (address[:80], reason)), self.clients.target(sender))
+
+    # In
+
+    def _readable(self) -> None:
+        turn: list[tuple[Sender, Incoming] | None] = []
+        values: dict[str, int] = {}
+        now_s = time.time()
+        for _ in range(MESSAGES_PER_WAKE):
+            try:
+                packet, sender = self._receive()
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError:
+                continue  # an earlier packet of ours could not be delivered
+            self.clients.renew(sender)
+            try:
+                messages = parse(packet)
+            except SidemanError as error:
+                self._error(sender, "", str(error))
+                continue
+            for message in messages:
+                if message.at_s > now_s:
+                    self._postpone(sender, message)
+                    continue
+                if self._is_value(message):
+                    if message.address in values:
+                        turn[values[message.address]] = None
+                    values[message.address] = len(turn)
+                turn.append((sender, message))
+        for entry in turn:
+            if entry is not None:
+                self._handle(*entry)
+
+    def _receive(self) -> tuple[bytes, Sender]:
+        if self._socket is None:
+            raise BlockingIOError
+        packet, address = self._socket.recvfrom(DATAGRAM_BYTES_MAX)
+        return packet, (str(address[0]), int(address[1]))
+
+    def _is_value(self, message: Incoming) -> bool:
+        """True for a message that sets one value: a later one for the same address makes it pointless."""
+        if len(message.arguments) != 1 or is_pattern(message.address):
+            return False
+        try:
+            return self._surface.find(message.address)[0].act is None and message.address not in (
+                SUBSCRIBE,
+                UNSUBSCRIBE,
+            )
+        except SidemanError:
+            return False
+
+    def _postpone(self, sender: Sender, message: Incoming) -> None:
+        wait_s = message.at_s - time.time()
+        if self._loop is None:
+            return
+        if wait_s > LATER_MAX_S or self._later >= LATER_MAX:
+            self._error(sender, message.address, f"its timetag is too far ahead, or {LATER_MAX} others wait already")
+            return
+        self._later += 1
+        self._loop.call_later(max(0.0, wait_s), self._due, sender, message)
+
+    def _due(self, sender: Sender, message: Incoming) -> None:
+        self._later -= 1
+        self._handle(sender, message)
+
+    def _handle(self, sender: Sender, message: Incoming) -> None:
+        try:
+            if message.address == SUBSCRIBE:
+                self._subscribe(sender, message.arguments)
+            elif message.address == UNSUBSCRIBE:
+                self.clients.unsubscribe(sender, _port(message.arguments[0]) if message.arguments else None)
+            else:
+                self._to_surface(sender, message)
+        except SidemanError as error:
+            self._error(sender, message.address, str(error))
+
+    def _to_surface(self, sender: Sender, message: Incoming) -> None:
+        for node in self._surface.find(message.address):
+            try:
+                answer = self._surface.handle(node, message.arguments)
+            except SidemanError as error:
+                self._error(sender, node.address, str(error))
+                continue
+            if answer is not None:
+                self._send(encode(node.address, answer), self.clients.target(sender))
+
+    def _subscribe(self, sender: Sender, arguments: tuple[Any, ...]) -> None:
+        rest = list(arguments)
+        port = _port(rest.pop(0)) if rest and not isinstance(rest[0], str) else sender[1]
+        pattern = rest.pop(0) if rest else ""
+        if rest or not isinstance(pattern, str) or (pattern and not pattern.startswith("/")):
+            raise SidemanError("subscribe takes a port, then an address pattern such as /sideman/drums/*; or either")
+        self.clients.subscribe(sender, port, pattern)
+        self._send(encode(SUBSCRIBE, (port, pattern, LEASE_S)), (sender[0], port))
+
+    def _clients_changed(self) -> None:
+        self.on_clients()
+        if self._loop is not None and self._lease is None:
+            self._expire()
+
+    def _expire(self) -> None:
+        """Look again when the next lease may be over; without clients there is nothing to look for."""
+        self._lease = None
+        wait_s = self.clients.expire()
+        if wait_s is not None and self._loop is not None:
+            self._lease = self._loop.call_later(wait_s + 0.1, self._expire)
+
+
+def _port(value: Any) -> int:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value == value // 1 and 0 < value < 1 << 16:
+        return int(value)
+    raise SidemanError("a port is a whole number from 1 to 65535")

@@ -1,0 +1,114 @@
+"""The tape: hands what left the stage to the recorder process, on one count of ticks even if the stage is a new one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bridge.child import Child
+from bridge.messages import (
+    EpochStarted,
+    Event,
+    Finish,
+    FromRecorder,
+    Left,
+    Piece,
+    Record,
+    Recorded,
+    RecordedMeter,
+    RecordedTempo,
+    Trouble,
+)
+from engines.music import Meter
+
+WRITE_S = 60.0
+"""How long the files may take to be written."""
+
+
+class Tape:
+    """A recorder process, if there are paths to record to; else nothing."""
+
+    def __init__(self, paths: tuple[Path, ...], say: Callable[[str], None]) -> None:
+        self._paths = paths
+        self._say = say
+        self._child: Child | None = None
+        self._offset_ticks = 0
+        self._last_tick = 0
+        self._written = asyncio.Event()
+
+    def start(self, tempo_mbpm: int, meter: Meter) -> None:
+        """Start the recorder."""
+        if not self._paths:
+            return
+        accepts: Any = FromRecorder
+        self._child = Child("bridge.recorder.process", accepts, self._message, self._gone)
+        self._child.start()
+        paths = tuple(str(path.absolute()) for path in self._paths)
+        self._child.send(Record(paths, tempo_mbpm, meter.numerator, meter.denominator))
+
+    def relay(self, message: EpochStarted | Left | Piece) -> None:
+        """Hand on what the stage said."""
+        if self._child is None:
+            return
+        if isinstance(message, Piece):
+            self._send(RecordedTempo(message.tick + self._offset_ticks, message.tempo_mbpm))
+        elif isinstance(message, EpochStarted):
+            self._send(msgspec.structs.replace(message, tick=message.tick + self._offset_ticks))
+        elif message.events:
+            self._last_tick = message.events[-1].tick + self._offset_ticks
+            if self._offset_ticks:
+                shifted = (msgspec.structs.replace(e, tick=e.tick + self._offset_ticks) for e in message.events)
+                message = Left(tuple(shifted))
+            self._send(message)
+
+    def meter(self, tick: int, meter: Meter) -> None:
+        """The metre from a stage tick on."""
+        self._send(RecordedMeter(tick + self._offset_ticks, meter.numerator, meter.denominator))
+
+    def splice(self, tick: int, sounding: Iterable[tuple[str, int]]) -> None:
+        """The stage died at its tick `tick`, and what sounded has ended; a new one counts from there."""
+        if self._child is None:
+            return
+        ends = tuple(Event(player, tick, tick, pitch, 0, 1, 0, 0) for player, pitch in sounding)
+        self.relay(Left(ends))
+        self._offset_ticks = max(self._last_tick, tick + self._offset_ticks)
+
+    async def finish(self, tick: int | None) -> None:
+        """Have the files written, ending at a stage tick (None: where the last event was), and wait for them."""
+        if self._child is None:
+            return
+        self._send(Finish(self._last_tick if tick is None else tick + self._offset_ticks))
+        try:
+            async with asyncio.timeout(WRITE_S):
+                await self._written.wait()
+        except TimeoutError:
+            self._say("the recorder did not finish in time; what it had is in the .part files")
+        self.close()
+
+    def close(self) -> None:
+        """Let the recorder write what it has, and leave. May be called twice."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.close()
+
+    def _send(self, message: Any) -> None:
+        if self._child is not None:
+            self._child.send(message)
+
+    def _message(self, message: Recorded | Trouble) -> None:
+        if isinstance(message, Trouble):
+            self._say(message.text)
+            return
+        for path in message.paths:
+            self._say(f"recorded {path}")
+        self._written.set()
+
+    def _gone(self) -> None:
+        self._child = None
+        if not self._written.is_set():
+            self._say("the recorder died; nothing more is recorded")
+            self._written.set()

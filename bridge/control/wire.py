@@ -1,0 +1,81 @@
+"""OSC on the wire: packets from anyone to messages, and our messages to packets that Max, Pd and hardware take."""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engines.errors import SidemanError
+from engines.music import Note
+from engines.parameter import Value
+
+PACKET_BYTES_MAX = 1400
+"""Of what we send: more is split on its way, or dropped by small devices."""
+
+NOTES_PER_PACKET = 60
+"""20 bytes each, beside an address and three numbers."""
+
+TEXT_MAX = 300
+"""Bytes of a string that we send."""
+
+MESSAGES_MAX = 512
+"""In a bundle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message that came in. at_s: when it is to be done, in seconds since 1970; what is past is done at once."""
+
+    at_s: float
+    address: str
+    arguments: tuple[Any, ...]
+
+
+def parse(packet: bytes) -> list[Incoming]:
+    """The messages of a packet, bundles unpacked, by time. Raises SidemanError, with the reason, for anything else."""
+    from pythonosc.osc_packet import OscPacket
+
+    logging.disable(logging.WARNING)  # python-osc logs what it does not know, into the middle of the terminal view
+    try:
+        messages = OscPacket(packet).messages
+    except Exception as error:  # garbage makes python-osc raise nearly anything
+        raise SidemanError(f"{len(packet)} bytes are no OSC message or bundle") from error
+    finally:
+        logging.disable(logging.NOTSET)
+    if len(messages) > MESSAGES_MAX:
+        raise SidemanError(f"a bundle of {len(messages)} messages; at most {MESSAGES_MAX} are taken")
+    return [Incoming(timed.time, timed.message.address, tuple(timed.message.params)) for timed in messages]
+
+
+def encode(address: str, arguments: Sequence[Value]) -> bytes:
+    """A message with arguments of types i, f and s alone; a bool is sent as 0 or 1."""
+    tags, data = [","], []
+    for argument in arguments:
+        if isinstance(argument, str):
+            tags.append("s")
+            data.append(_string(argument))
+        elif isinstance(argument, int) and -(1 << 31) <= argument < 1 << 31:
+            tags.append("i")
+            data.append(struct.pack(">i", argument))
+        else:
+            tags.append("f")
+            data.append(struct.pack(">f", argument))
+    return b"".join([_string(address), _string("".join(tags)), *data])
+
+
+def bar_packets(address: str, bar: int, notes: Sequence[Note]) -> Iterator[bytes]:
+    """A whole bar as messages: bar, part (from 1), parts, then tick, pitch, velocity and length of each note."""
+    parts = max(1, -(-len(notes) // NOTES_PER_PACKET))
+    for part in range(parts):
+        values = [bar, part + 1, parts]
+        for note in notes[part * NOTES_PER_PACKET : (part + 1) * NOTES_PER_PACKET]:
+            values += (note.tick, note.pitch, note.velocity, note.length)
+        yield encode(address, values)
+
+
+def _string(text: str) -> bytes:
+    data = text.encode("utf-8", "replace").replace(b"\0", b"")[:TEXT_MAX]
+    return data + b"\0" * (4 - len(data) % 4)

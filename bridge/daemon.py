@@ -1,0 +1,319 @@
+"""The daemon: starts and stops the parts of `sideman live`, and carries what each says to the others.
+
+OSC, keys, --set ─► surface ─► transport, players
+                                   │ planner ──request──► worker      (a process per player)
+                                   │    ▲                  │
+                                   │    └──────bar─────────┘
+                                   ▼ chunks
+                view, OSC ◄─── stagehand ──────────────► stage       (a real-time process)
+                                   │ what left
+                                   ▼
+                                 tape ─────────────────► recorder    (a process)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import bridge
+from bridge.control.osc import OscDoor
+from bridge.control.stagehand import Stagehand
+from bridge.control.surface import ROOT, Node, Surface
+from bridge.control.tape import Tape
+from bridge.control.transport import Transport
+from bridge.keys import Keys
+from bridge.messages import (
+    AskStatus,
+    BarStarted,
+    EpochStarted,
+    Left,
+    Panic,
+    Piece,
+    PlayerSetup,
+    Refused,
+    StageReady,
+    Stopped,
+    Subscribers,
+)
+from bridge.players.grid import BarSpan, Song
+from bridge.players.player import Player
+from bridge.players.policy import BarReport
+from bridge.set import Set
+from bridge.view import ShownBar, View
+from engines.errors import SidemanError
+from engines.music import STEP_TICKS, Meter, Phrase
+from engines.parameter import Value
+
+SEED_STRIDE = 1_000_003
+"""Between the seeds of a set's players; the first has the set's own, so that it plays what `generate` writes."""
+
+END_MARGIN_NS = 20_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LiveOptions:
+    """What the command line adds to a set.
+
+    bars: leave after so many; record: files; settings: (name, text) of each --set; keys: take them from the terminal;
+    playhead: tell the view every sixteenth.
+    """
+
+    bars: int | None = None
+    record: tuple[Path, ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
+    keys: bool = False
+    playhead: bool = False
+
+
+class Daemon:
+    """One session. Nothing runs before `start`; `close` ends every note and every process."""
+
+    def __init__(self, set_: Set, options: LiveOptions, view: View) -> None:
+        self.surface = Surface()
+        self.song = Song(set_.meter, round(set_.tempo_bpm * 1000))
+        self.transport = Transport(self.song, self._to_stage, time.perf_counter_ns)
+        self.players = {
+            name: Player(
+                name, config, song=self.song, seed=set_.seed + number * SEED_STRIDE,
+                to_stage=self._to_stage, listener=self, now_ns=time.perf_counter_ns,
+            )
+            for number, (name, config) in enumerate(set_.players.items())
+        }  # fmt: skip
+        self.osc = OscDoor(self.surface, set_.osc_port, set_.lan)
+        self.tape = Tape(options.record, self.on_message)
+        self.stagehand = Stagehand(
+            tuple(
+                PlayerSetup(name, player.config.output_setups(), player.config.channel)
+                for name, player in self.players.items()
+            ),
+            lambda: self.transport.tempo_mbpm,
+            self._stage_said,
+            self._stage_lost,
+            self.on_message,
+        )
+        self._set, self._options, self._view = set_, options, view
+        self._keys: Keys | None = None
+        self._loaded = asyncio.Event()
+        self._done = asyncio.Event()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._end_tick: int | None = None
+
+    async def start(self) -> None:
+        """Open the doors, start every process, set what is to be set, and play. Raises SidemanError."""
+        self.on_message(self.osc.open())
+        self.osc.on_clients = lambda: self._to_stage(Subscribers(self.osc.clients.targets()))
+        for player in self.players.values():
+            player.on_changed = self._player_changed
+            player.planner.on_cued = self.transport.cued
+            player.start()
+        self.tape.start(self.song.tempo_mbpm, self._set.meter)
+        await self.stagehand.start()
+        await self._loaded.wait()
+        for name, player in self.players.items():
+            if player.broken:
+                raise SidemanError(f"players.{name}: {player.broken}")
+            self.on_message(f"{name}: {player.description}, seed {self._set.seed}")
+            for parameter, value in player.config.parameters.items():
+                self.surface.assign(f"{name}.{parameter}", value)
+        for name, text in self._options.settings:
+            self.surface.assign(name, text)
+        self.transport.planners = tuple(player.planner for player in self.players.values())
+        self.transport.on_meter = self._meter_changed
+        for planner in self.transport.planners:
+            planner.last_bar = None if self._options.bars is None else self._options.bars - 1
+        self._take_keys()
+        self.transport.play()
+
+    async def wait(self) -> None:
+        """Until the last bar has sounded, `stop` is called, or the stage cannot be kept. Raises SidemanError."""
+        await self._done.wait()
+        if self.stagehand.failed:
+            raise SidemanError(self.stagehand.failed)
+
+    def stop(self) -> None:
+        """End the session."""
+        self._done.set()
+
+    async def close(self) -> None:
+        """End every note and every process; have the recording written. May be called twice."""
+        for timer in self._timers.values():
+            timer.cancel()
+        if self._keys is not None:
+            asyncio.get_running_loop().remove_reader(self._keys.fileno())
+            self._keys.close()
+        self.transport.stop()
+        self.stagehand.close()
+        await self.tape.finish(self._end_tick)
+        for player in self.players.values():
+            player.close()
+        self.osc.close()
+
+    # The surface
+
+    def _system_nodes(self) -> tuple[Node, ...]:
+        system = f"{ROOT}/system"
+        return (
+            Node(f"{system}/panic", "nothing", "end every note", act=lambda _: self._to_stage(Panic())),
+            Node(f"{system}/status", "nothing", "names and figures of how it goes", get=self._status),
+            Node(f"{system}/version", "nothing", "Sideman's version", get=lambda: (bridge.__version__,)),
+        )
+
+    def _player_changed(self) -> None:
+        """A player has loaded, or has other parameters now."""
+        for name, player in self.players.items():
+            self.surface.remove(f"{ROOT}/{name}")
+            self.surface.add(player.nodes())
+        self.surface.add((*self.transport.nodes(), *self._system_nodes(), *self.osc.nodes()))
+        if all(player.loaded or player.broken for player in self.players.values()):
+            self._loaded.set()
+
+    def _status(self) -> tuple[Value, ...]:
+        """Names and values in turn; the stage's figures are those of the question before."""
+        self._to_stage(AskStatus())
+        stage = self.stagehand.status
+        figures: list[Value] = ["playing", self.transport.playing, "seed", self._set.seed]
+        if stage is not None:
+            figures += ["events", stage.events, "late_p99_us", stage.late_p99_us, "late_max_us", stage.late_max_us]
+            figures += ["sounding", stage.sounding, "realtime", stage.realtime]
+        for name, player in self.players.items():
+            figures += [name, player.description, f"{name}_dropped", player.planner.counters.dropped]
+        return tuple(figures)
+
+    def _take_keys(self) -> None:
+        if not self._options.keys:
+            return
+        keys = Keys(self.surface, tuple(self.players), self.on_message, self.stop)
+        if keys.start():
+            self._keys = keys
+            asyncio.get_running_loop().add_reader(keys.fileno(), self._key)
+
+    def _key(self) -> None:
+        if self._keys is not None and not self._keys.ready():
+            asyncio.get_running_loop().remove_reader(self._keys.fileno())
+
+    # The stage
+
+    def _to_stage(self, message: Any) -> None:
+        self.stagehand.send(message)
+
+    def _stage_said(self, message: Any) -> None:
+        match message:
+            case Left():
+                self.tape.relay(message)
+            case BarStarted():
+                self.players[message.player].planner.bar_started(message)
+                self._watch_end()
+            case Refused():
+                self.players[message.player].planner.refused(message)
+            case Piece():
+                self.transport.piece(message)
+                self.tape.relay(message)
+            case EpochStarted():
+                self.transport.epoch_started(message)
+                self.tape.relay(message)
+                self.tape.meter(message.tick, self.song.grid.bar_at(message.position_tick).meter)
+                self._playhead()
+            case Stopped():
+                self.transport.stopped(message)
+            case StageReady():
+                self.transport.stage_back()
+                for line in (*message.outputs, *message.problems):
+                    self.on_message(line)
+
+    def _stage_lost(self) -> None:
+        if self.song.epoch:
+            tick = self.song.stage_tick(self.song.song_tick_at(time.perf_counter_ns()))
+            self.tape.splice(tick, self.stagehand.sounding)
+        self.transport.stage_lost()
+        if self.stagehand.failed:
+            self.stop()
+
+    def _meter_changed(self, song_tick: int, meter: Meter) -> None:
+        if self.song.playing:
+            self.tape.meter(self.song.stage_tick(song_tick), meter)
+
+    def _watch_end(self) -> None:
+        """Once the last bar has begun everywhere, wait for its end, and for the last note's."""
+        planners = self.transport.planners
+        if self._options.bars is None or not all(planner.finished for planner in planners):
+            return
+        currents = [planner.current for planner in planners if planner.current is not None]
+        ends = [current.span.end_tick for current in currents]
+        ends += [c.span.start_tick + n.tick + n.length + 1 for c in currents for n in c.phrase.notes]
+        self._end_tick = self.song.stage_tick(currents[0].span.end_tick)
+        self._at("end", max(ends), self._ended)
+
+    def _ended(self) -> None:
+        """The time for the end has come, unless the tempo has been turned since."""
+        if self.song.playing:
+            self.stop()
+
+    def _playhead(self) -> None:
+        if self._options.playhead and self.song.playing:
+            tick = self.song.song_tick_at(time.perf_counter_ns())
+            span = self.song.grid.bar_at(tick)
+            self._view.playhead(max(0, tick - span.start_tick) // STEP_TICKS)
+            self._at("playhead", tick - tick % STEP_TICKS + STEP_TICKS, self._playhead)
+
+    def _at(self, name: str, song_tick: int, then: Any) -> None:
+        """Call `then` when a song tick is there; looks again if the tempo has been turned in between."""
+        if name in self._timers:
+            self._timers[name].cancel()
+        left_ns = self.song.ns_at(song_tick) + END_MARGIN_NS - time.perf_counter_ns() if self.song.playing else 0
+        if left_ns <= 0:
+            then()
+            return
+        loop = asyncio.get_running_loop()
+        self._timers[name] = loop.call_later(left_ns / 1e9, self._at, name, song_tick, then)
+
+    # What the players and everyone have to say (bridge.players.policy.Listener)
+
+    def on_offer(self, player: str, span: BarSpan, phrase: Phrase) -> None:
+        """A whole bar ahead goes to the OSC clients."""
+        self.osc.broadcast_bar(player, span, phrase)
+
+    def on_bar(self, report: BarReport) -> None:
+        """A bar starts: the view draws it, the OSC clients hear how it came about."""
+        player = self.players[report.player]
+        self.osc.broadcast(f"{ROOT}/{report.player}/state", player.state())
+        self._view.bar(
+            ShownBar(
+                player=report.player,
+                bar=report.span.number,
+                meter=report.span.meter,
+                tempo_bpm=self.song.tempo_bpm,
+                notes=report.phrase.notes,
+                outcome=report.outcome,
+                headroom=report.headroom,
+                counts=report.counters.counts(),
+            )
+        )
+
+    def on_message(self, text: str) -> None:
+        """One line for people."""
+        self._view.say(text)
+
+
+async def run(set_: Set, options: LiveOptions, view: View) -> int:
+    """Play a set until it is over or told to end; the exit status. Raises SidemanError for a user's mistake."""
+    daemon = Daemon(set_, options, view)
+    loop = asyncio.get_running_loop()
+    for signal_ in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signal_, daemon.stop)
+    playing = asyncio.create_task(daemon.start())
+    try:
+        stopped = asyncio.create_task(daemon.wait())
+        await asyncio.wait((playing, stopped), return_when=asyncio.FIRST_COMPLETED)
+        if playing.done():
+            playing.result()
+            await stopped
+    finally:
+        playing.cancel()
+        await daemon.close()
+        view.close()
+    return 0

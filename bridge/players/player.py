@@ -1,0 +1,245 @@
+"""A player: its parameters, its planner, its worker, and what of it the surface shows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from bridge.control.surface import ROOT, Node
+from bridge.messages import Failed, Generate, Load, Made, Mute, Prime, Primed, WorkerReady
+from bridge.players.grid import Song
+from bridge.players.planner import Planner
+from bridge.players.policy import PLAYER_PARAMETERS, Listener
+from bridge.players.supervisor import Supervisor
+from bridge.set import PlayerSet
+from engines.bundle import find
+from engines.errors import SidemanError
+from engines.parameter import Parameter, Parameters, Value
+
+TAKES_MAX = 1_000_000
+
+
+class Player:
+    """One player of a set. `start` starts its worker; `surface_changed` is called when its nodes are others."""
+
+    def __init__(
+        self,
+        name: str,
+        config: PlayerSet,
+        *,
+        song: Song,
+        seed: int,
+        to_stage: Callable[[Any], None],
+        listener: Listener,
+        now_ns: Callable[[], int],
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.muted = False
+        self.description = ""
+        self.broken = ""
+        self._to_stage = to_stage
+        self._listener = listener
+        self._seed = seed
+        self._bundle = config.bundle
+        self._incoming: Supervisor | None = None
+        self._supervisor = self._supervise(config.bundle)
+        self.on_changed: Callable[[], None] = lambda: None
+        self.planner = Planner(
+            player=name,
+            song=song,
+            parameters=Parameters(PLAYER_PARAMETERS),
+            engine_parameters=(),
+            seed=seed,
+            pitches=config.pitches(),
+            to_stage=to_stage,
+            to_worker=self._send_worker,
+            listener=listener,
+            now_ns=now_ns,
+        )
+
+    @property
+    def parameters(self) -> Parameters:
+        """The engine's and the player's own, with their values."""
+        return self.planner.parameters
+
+    @property
+    def worker_pid(self) -> int | None:
+        """The process that makes the bars, while one runs."""
+        return self._supervisor.pid
+
+    @property
+    def loaded(self) -> bool:
+        """True once the worker has been ready."""
+        return bool(self.description)
+
+    def start(self) -> None:
+        """Start the worker."""
+        self._supervisor.start()
+
+    def close(self) -> None:
+        """End the worker."""
+        for supervisor in (self._supervisor, self._incoming):
+            if supervisor is not None:
+                supervisor.close()
+
+    # The surface
+
+    def nodes(self) -> tuple[Node, ...]:
+        """Everything of the player that can be turned, done or heard from."""
+        planner = self.planner
+        values = [self._parameter_node(parameter) for parameter in self.parameters.table.values()]
+        verbs = [
+            self._node("again", "nothing", "the bar that sounds, once more", act=lambda _: planner.again()),
+            self._node("vary", "nothing", "something other than what would come", act=lambda _: planner.vary()),
+            self._node("fill", "nothing", "a fill from the next beat", act=lambda _: planner.fill()),
+            self._switch_node("hold", "loop the bar that sounds", planner.hold, lambda: planner.holding),
+            self._switch_node("mute", "silence, while the music goes on", self.mute, lambda: self.muted),
+        ]
+        take = Parameter(name="take", kind="int", default=0, high=TAKES_MAX, help="number of the take of the next bar")
+        others = [
+            self._node(
+                "take", take.takes, take.help,
+                get=lambda: (planner.next.take if planner.next else 0,),
+                set=lambda value: planner.take(int(take.check(value))),
+            ),
+            self._node(
+                "bundle", "a bundle's name or folder", "the model that plays",
+                get=lambda: (self._bundle,),
+                set=self.swap,
+            ),
+            self._node("state", "nothing", "bar, outcome, hits, lates, headroom, next bar to change", get=self.state),
+            self._node("bar", "nothing", "a bar before it sounds: bar, part, parts, tick, pitch, velocity, length ..."),
+            self._node("note", "nothing", "a note as it sounds"),
+        ]  # fmt: skip
+        return (*values, *verbs, *others)
+
+    def state(self) -> tuple[Value, ...]:
+        """Bar, outcome, hits, lates, headroom, and the bar in which a change would be heard now."""
+        planner, counters = self.planner, self.planner.counters
+        current = planner.current
+        bar, outcome = (current.span.number, current.outcome) if current else (-1, "rest")
+        return (bar, outcome, counters.hit, counters.late, counters.headroom_last, planner.lands)
+
+    def set(self, name: str, value: object) -> None:
+        """Set a parameter. Raises SidemanError that names it and says what it takes."""
+        before = self.parameters.snapshot().get(name)
+        if self.parameters.set(name, value) != before and name in self.planner.engine_parameters:
+            self.planner.parameters_changed()
+
+    def mute(self, on: bool) -> None:
+        """Silence the player at once, or let it out again."""
+        self.muted = on
+        self._to_stage(Mute(self.name, on))
+
+    def swap(self, bundle: object) -> None:
+        """Load another bundle beside the one that plays; it takes over at a bar. A broken one changes nothing."""
+        if not isinstance(bundle, str):
+            raise SidemanError("bundle takes a bundle's name or folder")
+        load = self._load(bundle)  # a name that cannot be found is told to whoever sent it
+        if self._incoming is not None:
+            self._incoming.close()
+        self._incoming = Supervisor(
+            load,
+            on_ready=partial(self._swapped, bundle),
+            on_answer=lambda _: None,
+            on_lost=lambda _: None,
+            on_broken=partial(self._swap_failed, bundle),
+        )
+        self._incoming.start()
+
+    # Workers
+
+    def _supervise(self, bundle: str) -> Supervisor:
+        return Supervisor(self._load(bundle), self._ready, self._answer, self._lost, self._gave_up)
+
+    def _load(self, bundle: str) -> Load:
+        path = str(find(bundle).resolve()) if bundle else ""
+        return Load(self.config.engine, path, self.config.runtime, self._seed)
+
+    def _ready(self, message: WorkerReady) -> None:
+        if not self.loaded:
+            self._adopt(message)
+        self.planner.worker_ready(message.bar_p99_s)
+        self.on_changed()
+
+    def _adopt(self, message: WorkerReady) -> None:
+        """Take over an engine's parameters; values that it takes as well are kept."""
+        old = self.parameters
+        new = Parameters((*message.parameters, *PLAYER_PARAMETERS))
+        for name, value in old.snapshot().items():
+            if name in new:
+                try:
+                    new.set(name, value)
+                except SidemanError as error:
+                    self._listener.on_message(f"{self.name}: {error}; it is {new[name]} now")
+        self.planner.parameters = new
+        self.planner.engine_parameters = tuple(parameter.name for parameter in message.parameters)
+        self.description = message.description
+
+    def _answer(self, message: Primed | Made | Failed) -> None:
+        if isinstance(message, Made):
+            self.planner.made(message)
+        elif isinstance(message, Primed):
+            self.planner.primed(message.id)
+        else:
+            self.planner.failed(message.id, message.text)
+
+    def _lost(self, reason: str) -> None:
+        self._listener.on_message(f"{self.name}: the worker {reason}; it is being started again")
+        self.planner.worker_lost()
+
+    def _gave_up(self, reason: str) -> None:
+        self.broken = reason
+        self.planner.worker_lost()
+        if self.loaded:
+            address = f"{ROOT}/{self.name}/bundle"
+            self._listener.on_message(
+                f"{self.name}: the worker cannot be kept alive ({reason}); send {address} a bundle"
+            )
+        self.on_changed()
+
+    def _swapped(self, bundle: str, message: WorkerReady) -> None:
+        incoming, self._incoming = self._incoming, None
+        if incoming is None:
+            return
+        self._supervisor.close()
+        self._supervisor = incoming
+        incoming.hand_over(self._ready, self._answer, self._lost, self._gave_up)
+        self._bundle, self.broken = bundle, ""
+        self.planner.worker_lost()
+        self._adopt(message)
+        self.planner.worker_ready(message.bar_p99_s)
+        self._listener.on_message(f"{self.name}: {message.description} takes over at bar {self.planner.lands}")
+        self.on_changed()
+
+    def _swap_failed(self, bundle: str, reason: str) -> None:
+        self._incoming = None
+        self._listener.on_message(f"{self.name}: {bundle} cannot be played: {reason}; {self._bundle} plays on")
+
+    # Small parts
+
+    def _send_worker(self, message: Prime | Generate) -> None:
+        self._supervisor.send(message)
+
+    def _node(self, name: str, takes: str, help_: str, **how: Any) -> Node:
+        return Node(f"{ROOT}/{self.name}/{name}", takes, help_, **how)
+
+    def _parameter_node(self, parameter: Parameter) -> Node:
+        name = parameter.name
+        return self._node(
+            name, parameter.takes, parameter.help,
+            get=lambda: (self.parameters[name],),
+            set=lambda value: self.set(name, value),
+        )  # fmt: skip
+
+    def _switch_node(self, name: str, help_: str, change: Callable[[bool], None], is_on: Callable[[], bool]) -> Node:
+        """A verb that changes over, so that one pad can do both; set to 0 or 1 (or on, off as words) it is absolute."""
+        check = Parameter(name=name, kind="bool", default=False).check
+        return self._node(
+            name, "nothing or 1 to change over, or the word on or off", help_,
+            get=lambda: (is_on(),),
+            set=lambda value: change(bool(check(value))),
+            act=lambda _: change(not is_on()),
+        )  # fmt: skip

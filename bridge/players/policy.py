@@ -1,0 +1,86 @@
+"""What every player has beside its engine's parameters, and how its bars are counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from bridge.messages import Outcome
+from bridge.players.grid import BarSpan
+from engines.music import Phrase
+from engines.parameter import Parameter
+
+PLAYER_PARAMETERS = (
+    Parameter(
+        name="late", kind="choice", default="repeat", choices=("repeat", "rest", "alternate"),
+        help="what plays when a bar is not made in time: the last bar again, silence, or a spare one",
+    ),
+    Parameter(
+        name="commit", kind="float", default=0.0, low=0.0, high=16.0, unit="beats",
+        help="how long before it starts a bar can no longer be changed",
+    ),
+    Parameter(
+        name="fill_every", kind="int", default=0, low=0, high=64, unit="bars", help="each so many bars a fill; 0 is off"
+    ),
+)  # fmt: skip
+"""Of every player, whatever its engine; their names are among engines.parameter.RESERVED_NAMES."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """How a player's bars ended. Headroom is the time left when a bar arrived, as a share of the bar's length."""
+
+    hit: int = 0
+    alternate: int = 0
+    repeat: int = 0
+    rest: int = 0
+    hold: int = 0
+    dropped: int = 0
+    headroom_last: float = 1.0
+    headroom_min: float = 1.0
+
+    @property
+    def late(self) -> int:
+        """Bars that were not made in time."""
+        return self.alternate + self.repeat + self.rest
+
+    def counts(self) -> dict[Outcome, int]:
+        """Bars of each outcome."""
+        return {
+            "hit": self.hit, "alternate": self.alternate, "repeat": self.repeat, "rest": self.rest, "hold": self.hold
+        }  # fmt: skip
+
+    def count(self, outcome: Outcome, headroom: float | None = None) -> None:
+        """Count a bar, and its headroom if it was made in time."""
+        setattr(self, outcome, getattr(self, outcome) + 1)
+        if headroom is not None:
+            self.headroom_last = headroom
+            self.headroom_min = min(self.headroom_min, headroom)
+
+
+@dataclass(frozen=True, slots=True)
+class BarReport:
+    """A bar that starts: what plays (General MIDI pitches), how it came about, and the counts, it included."""
+
+    player: str
+    span: BarSpan
+    phrase: Phrase
+    outcome: Outcome
+    headroom: float
+    counters: Counters
+
+
+class Listener(Protocol):
+    """Who wants to know what the players do: the terminal view, the OSC door."""
+
+    def on_offer(self, player: str, span: BarSpan, phrase: Phrase) -> None:
+        """A whole bar, ahead of its time; the same bar again replaces it. Pitches are those that leave."""
+        ...
+
+    def on_bar(self, report: BarReport) -> None:
+        """A bar starts."""
+        ...
+
+    def on_message(self, text: str) -> None:
+        """One line for people."""
+        ...

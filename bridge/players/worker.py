@@ -1,0 +1,165 @@
+"""The worker: one player's engine in a process of its own, answering requests one after the other.
+
+Run as `python -m bridge.players.worker DESCRIPTOR`. It may hang, crash or be killed: control sees its channel end and
+the stage plays on. An exception in the engine is told as Failed and costs a bar, not the process.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import Any
+
+import msgspec
+
+from bridge.channel import Channel, ChannelClosedError
+from bridge.messages import Failed, Generate, Load, Made, Prime, Primed, ToWorker, WorkerReady
+from engines.engine import Engine, Request, State
+from engines.errors import SidemanError
+from engines.music import Meter, Phrase
+from engines.parameter import RESERVED_NAMES, Parameters
+
+NICENESS = 10
+"""Lowered only once the engine is warm: a niced process starts up to ten times slower on a busy machine."""
+
+WARM_UP_BARS = 24
+WARM_UP_S = 0.4
+NOTES_MAX = 4096
+"""In a bar; an engine that returns more has gone mad."""
+
+
+class Worker:
+    """An engine and its states by id; state 0 is the start."""
+
+    def __init__(self, engine: Engine, seed: int) -> None:
+        self.engine = engine
+        self.seed = seed
+        self._states: dict[int, State] = {0: engine.start(seed)}
+
+    def warm_up(self) -> float:
+        """Make some bars that nobody hears; the longest that one took, in seconds, once the first are over."""
+        parameters = Parameters(self.engine.parameters).snapshot()
+        meter = Meter()
+        state, took_s = self._states[0], []
+        begun_s = time.perf_counter()
+        for bar in range(WARM_UP_BARS):
+            request = Request(
+                bar=bar, start_tick=bar * meter.bar_ticks, length_ticks=meter.bar_ticks, meter=meter,
+                tempo_bpm=120.0, parameters=parameters, seed=self.seed,
+            )  # fmt: skip
+            before_s = time.perf_counter()
+            phrase, state = self.engine.generate(request, state)
+            check_phrase(phrase, request)
+            took_s.append(time.perf_counter() - before_s)
+            if time.perf_counter() - begun_s > WARM_UP_S and len(took_s) >= 2:
+                break
+        return max(took_s[len(took_s) // 4 or 1 :])
+
+    def answer(self, message: Prime | Generate) -> Primed | Made | Failed:
+        """What to send back; an exception in the engine becomes Failed, in one line."""
+        try:
+            if isinstance(message, Prime):
+                self._states[message.id] = self.engine.prime(message.history, self.seed)
+                return Primed(message.id)
+            return self._made(message)
+        except (Exception, SystemExit) as error:  # anyone's engine may raise anything
+            return Failed(message.id, one_line(error))
+
+    def _made(self, message: Generate) -> Made:
+        if message.after not in self._states:
+            raise SidemanError(f"state {message.after} is no longer kept")
+        before_s = time.perf_counter()
+        phrase, state = self.engine.generate(message.request, self._states[message.after])
+        check_phrase(phrase, message.request)
+        took_s = time.perf_counter() - before_s
+        wanted = {0, message.after, *message.keep}
+        self._states = {id_: kept for id_, kept in self._states.items() if id_ in wanted}
+        self._states[message.id] = state
+        return Made(message.id, phrase, took_s)
+
+
+def check_phrase(phrase: object, request: Request) -> None:
+    """Raise ValueError if what an engine returned is not a bar of the span that was asked for."""
+    if not isinstance(phrase, Phrase):
+        raise ValueError(f"the engine returned a {type(phrase).__name__} instead of a Phrase")
+    if phrase.length != request.length_ticks:
+        raise ValueError(f"the engine returned {phrase.length} ticks instead of {request.length_ticks}")
+    if len(phrase.notes) > NOTES_MAX:
+        raise ValueError(f"the engine returned {len(phrase.notes)} notes in a bar; at most {NOTES_MAX} can be played")
+    if any(type(value) is not int for note in phrase.notes for value in msgspec.structs.astuple(note)):
+        raise ValueError("the engine returned a note whose tick, pitch, velocity or length is no Python int")
+    phrase.check()
+
+
+def load(message: Load) -> tuple[Engine, str]:
+    """The engine that a Load names, and a line about it. Raises SidemanError."""
+    from pathlib import Path
+
+    from engines.bundle import Bundle
+    from engines.registry import engine_class
+
+    cls = engine_class(message.engine)
+    bundle = Bundle.load(Path(message.bundle)) if message.bundle else None
+    if bundle is not None and bundle.manifest.engine != message.engine:
+        raise SidemanError(f"{message.bundle} is for the engine {bundle.manifest.engine}, not {message.engine}")
+    engine = cls.load(bundle, message.runtime)
+    for parameter in engine.parameters:
+        if parameter.name in RESERVED_NAMES:
+            raise SidemanError(f"the engine {message.engine} calls a parameter {parameter.name}, a reserved name")
+    return engine, message.engine + (f" · {bundle.manifest.name}" if bundle else "")
+
+
+def one_line(error: BaseException) -> str:
+    """An exception for people: a SidemanError's message as it is, others with their type."""
+    text = " ".join(str(error).split())[:300]
+    return text if isinstance(error, SidemanError) else f"{type(error).__name__}: {text}".rstrip(": ")
+
+
+def serve(channel: Channel) -> None:
+    """Load what the first message says and answer until the other side has gone."""
+    worker: Worker | None = None
+    while True:
+        channel.wait(None)
+        channel.flush()
+        for message in channel.receive():
+            if isinstance(message, Load):
+                worker = _loaded(message, channel)
+                if worker is None:
+                    return
+            elif worker is not None:
+                channel.send(worker.answer(message))
+
+
+def _loaded(message: Load, channel: Channel) -> Worker | None:
+    try:
+        engine, description = load(message)
+        worker = Worker(engine, message.seed)
+        took_s = worker.warm_up()
+    except (Exception, SystemExit) as error:  # as above
+        channel.send(Failed(0, one_line(error)))
+        while channel.waiting:
+            channel.wait(None)
+            channel.flush()
+        return None
+    channel.send(WorkerReady(tuple(engine.parameters), took_s, description))
+    if hasattr(os, "nice"):
+        os.nice(NICENESS)
+    return worker
+
+
+def main(argv: list[str]) -> int:
+    """Serve on the inherited descriptor."""
+    accepts: Any = ToWorker
+    channel = Channel.inherited(int(argv[1]), accepts)
+    try:
+        serve(channel)
+    except ChannelClosedError:
+        pass
+    finally:
+        channel.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
