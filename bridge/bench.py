@@ -1,0 +1,170 @@
+"""`sideman bench`: speed and size on this machine, each against its target (docs/LIVE.md names them).
+
+Ratios compare two things measured in one run. What this machine lacks is left out with a line that says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bridge.live_figures import LiveFigures, measure_live
+from engines.bundle import Bundle, shipped
+from engines.errors import SidemanError
+
+BAR_TARGET_MS = 2.0
+SEED_RATIO_TARGET = 100.0
+LATE_TARGET_MS = 0.5
+START_TARGET_S = 2.0
+IDLE_CPU_TARGET_PERCENT = 3.0
+WORKER_TARGET_MB = 150.0
+FLAT_OUT_WORKERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure. target: what it is held against, in words; passed: None where there is no target here."""
+
+    name: str
+    figure: str
+    target: str = ""
+    passed: bool | None = None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How long to measure."""
+    parser.add_argument("--bars", type=int, default=400, metavar="N", help="bars of each bundle (400)")
+    parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="of each measurement in time (5)")
+    parser.add_argument("--seed-model", action=argparse.BooleanOptionalAction, default=True,
+                        help="compare with keras predict at each step, where keras is installed")  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the table as it grows; 1 if a target was missed."""
+    if args.bars < 10 or not 1.0 <= args.seconds <= 600.0:
+        raise SidemanError("bench takes --bars of 10 or more and --seconds from 1 to 600")
+    missed = 0
+    for row in rows(args.bars, args.seconds, args.seed_model):
+        verdict = {None: "", True: "pass", False: "MISS"}[row.passed]
+        missed += row.passed is False
+        print(f"{row.name:<46} {row.figure:<34} {row.target:<18} {verdict}".rstrip(), flush=True)
+    return int(missed > 0)
+
+
+def rows(bars: int, seconds: float, seed_model: bool) -> Iterator[Row]:
+    """Every figure, in the order in which it is measured."""
+    quickest_s: float | None = None
+    for folder in shipped():
+        bundle = Bundle.load(folder)
+        for variant in bundle.variants():
+            try:
+                took_s = bar_times(bundle, variant, bars)
+            except SidemanError as error:
+                yield Row(f"bar, {folder.name} {variant}", f"not here: {error}")
+                continue
+            aimed = (folder.name, variant) == ("groove", "int8")
+            if aimed:
+                quickest_s = percentile(took_s, 50)
+            yield Row(
+                f"bar, {folder.name} {variant}",
+                f"p50 {percentile(took_s, 50) * 1e3:.2f} ms, p99 {percentile(took_s, 99) * 1e3:.2f} ms",
+                f"p99 <= {BAR_TARGET_MS:g} ms" if aimed else "",
+                percentile(took_s, 99) * 1e3 <= BAR_TARGET_MS if aimed else None,
+            )
+    if seed_model:
+        yield from seed_rows(quickest_s)
+    yield from lateness_rows(seconds)
+    yield from live_rows(seconds)
+
+
+def bar_times(bundle: Bundle, variant: str, bars: int) -> list[float]:
+    """Seconds that each of so many bars took, in this process, once the first are over."""
+    from bridge.generate import generated
+    from engines.music import Meter
+    from engines.parameter import Parameters
+    from engines.registry import engine_class
+
+    engine = engine_class(bundle.manifest.engine).load(bundle, variant)
+    warm = bars // 10
+    song = generated(engine, Parameters(engine.parameters), Meter(), 120.0, seed=1, bars=warm + bars)
+    took_s = []
+    for _ in range(warm + bars):
+        before_s = time.perf_counter()
+        next(song)
+        took_s.append(time.perf_counter() - before_s)
+    return took_s[warm:]
+
+
+def seed_rows(quickest_s: float | None) -> Iterator[Row]:
+    """The seed's approach: keras predict at each step, in a process of its own."""
+    name = "bar, the seed's way (keras predict a step)"
+    command = [sys.executable, "-m", "bridge.bench_seed"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    if result.returncode:
+        reason = (result.stderr.strip().splitlines() or ["it did not say why"])[-1]
+        yield Row(name, f"not here: {reason[:80]}")
+        return
+    took_s: list[float] = json.loads(result.stdout.splitlines()[-1])
+    yield Row(name, f"p50 {percentile(took_s, 50) * 1e3:.0f} ms")
+    if quickest_s is not None:
+        ratio = percentile(took_s, 50) / quickest_s
+        target = f">= {SEED_RATIO_TARGET:g}x"
+        yield Row("that against groove int8, medians", f"{ratio:.0f}x", target, ratio >= SEED_RATIO_TARGET)
+
+
+def lateness_rows(seconds: float) -> Iterator[Row]:
+    """How late events leave a stage: idle and with workers flat out, with and without real-time priority."""
+    from bridge.messages import Load
+    from bridge.probe import stage_lateness
+
+    folder = next(iter(shipped()), None)
+    engine = Bundle.load(folder).manifest.engine if folder else ""
+    flat_out = [Load(engine, str(folder), "auto", seed) for seed in range(FLAT_OUT_WORKERS)] if folder else []
+    for realtime in (True, False):
+        for load in ([], flat_out) if flat_out else ([],):
+            status = asyncio.run(stage_lateness(seconds, realtime, load))
+            if realtime and not status.realtime:
+                yield Row("dispatch, real-time priority", "not granted here; `sideman doctor` names the command")
+                break
+            how = "real-time" if realtime else "ordinary priority"
+            doing = f"{len(load)} workers flat out" if load else "idle"
+            held = realtime and bool(load)
+            yield Row(
+                f"dispatch, {how}, {doing}",
+                f"p50 {status.late_p50_us / 1e3:.2f} ms, p99 {status.late_p99_us / 1e3:.2f} ms",
+                f"p99 <= {LATE_TARGET_MS:g} ms" if held else "",
+                status.late_p99_us / 1e3 <= LATE_TARGET_MS if held else None,
+            )
+
+
+def live_rows(seconds: float) -> Iterator[Row]:
+    """A real `sideman live` with one player: how soon it plays, and what it costs."""
+    live: LiveFigures = measure_live(seconds)
+    yield Row("start to first bar", f"{live.start_s:.2f} s", f"<= {START_TARGET_S:g} s", live.start_s <= START_TARGET_S)
+    if live.cpu_percent is None or live.worker_mb is None:
+        yield Row("CPU and memory", "not measured: this system has no /proc")
+        return
+    yield Row(
+        "CPU while one player plays, all processes",
+        f"{live.cpu_percent:.1f} % of a core",
+        f"<= {IDLE_CPU_TARGET_PERCENT:g} %",
+        live.cpu_percent <= IDLE_CPU_TARGET_PERCENT,
+    )
+    yield Row(
+        "memory of the worker", f"{live.worker_mb:.0f} MB", f"<= {WORKER_TARGET_MB:g} MB",
+        live.worker_mb <= WORKER_TARGET_MB,
+    )  # fmt: skip
+    for name, cpu_percent, megabytes in live.processes:
+        yield Row(f"  {name}", f"{cpu_percent:.1f} %, {megabytes:.0f} MB")
+
+
+def percentile(values: list[float], percent: float) -> float:
+    """The value that `percent` of all are below or at."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]

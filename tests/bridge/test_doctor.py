@@ -1,0 +1,62 @@
+"""doctor finds what is there and names the remedy; ports and bundles list what there is."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from bridge import bundles, doctor, ports
+from bridge.doctor import Finding
+
+
+def one(findings: Iterable[Finding]) -> Finding:
+    (finding,) = findings
+    return finding
+
+
+def test_a_free_osc_port_and_a_taken_one() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        taken = one(doctor.osc(port))
+        assert taken.state == "broken" and str(port) in taken.text and "--osc-port" in taken.remedy
+    assert one(doctor.osc(port)).state == "ok"
+
+
+def test_both_onnxruntimes_are_flagged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert one(doctor.runtime()).state == "ok"
+    info = tmp_path / "onnxruntime_gpu-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: onnxruntime-gpu\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    both = one(doctor.runtime())
+    assert both.state == "broken" and "pip uninstall onnxruntime onnxruntime-gpu" in both.remedy
+
+
+def test_every_way_out_is_found_or_its_lack_explained() -> None:
+    for finding in (*doctor.midi(), *doctor.sound(), *doctor.python(), *doctor.training()):
+        assert finding.text and finding.state != "broken"
+
+
+def test_lateness_is_measured_on_a_real_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "MEASURE_S", 0.5)
+    finding = one(doctor.realtime())
+    assert finding.state in ("ok", "without")
+    assert "us late at the median" in finding.text
+    if "without real-time" in finding.text:
+        assert "rtprio" in finding.remedy
+
+
+def test_ports_prints_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ports.run(argparse.Namespace()) == 0
+    printed = capsys.readouterr().out
+    assert "sound:" in printed and ("MIDI:" in printed or "port" in printed)
+
+
+def test_a_broken_bundle_is_named_and_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bundles.run(argparse.Namespace(folder=[tmp_path])) == 2
+    assert f"{tmp_path} is no bundle" in capsys.readouterr().err
