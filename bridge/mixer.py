@@ -47,13 +47,14 @@ class Hit:
 
 
 class Mixer:
-    """Hits in, frames out. Nothing in `render` waits or grows without bound."""
+    """Hits in, frames out. Nothing in `render` waits; one thread may add while another renders."""
 
     def __init__(self, kit: Kit) -> None:
         self._kit = kit
         self._hits: deque[Hit] = deque()
         self._voices: deque[_Voice] = deque(maxlen=VOICES_MAX)
         self._frame = 0
+        self._silenced = False
 
     @property
     def frame(self) -> int:
@@ -65,15 +66,18 @@ class Mixer:
         self._hits.append(hit)
 
     def silence(self) -> None:
-        """Fade out everything, and forget what was to come."""
+        """Fade out everything from the next block on, and forget what was to come."""
         self._hits.clear()
-        for voice in self._voices:
-            voice.choke(self._frame)
+        self._silenced = True
 
     def render(self, frames: int) -> Samples:
         """The next frames, (frames, 2), limited softly below 1."""
         mix = np.zeros((frames, 2), np.float32)
         end = self._frame + frames
+        if self._silenced:
+            self._silenced = False
+            for voice in self._voices:
+                voice.choke(self._frame)
         while self._hits and self._hits[0].frame < end:
             hit = self._hits.popleft()
             self._strike(hit, max(hit.frame, self._frame))

@@ -240,7 +240,7 @@ def _client(rack: Rack) -> JackClient:
         client.start()
         return client
 
-    return rack.shared(JackClient, make)
+    return rack.shared("JACK client", JackClient, make)
 
 
 def _open(name: str) -> Any:

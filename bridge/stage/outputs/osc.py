@@ -7,10 +7,10 @@ beat (docs/ARCHITECTURE.md, OSC). Without a target it goes to the clients that s
 from __future__ import annotations
 
 import contextlib
-import re
 import socket
 import struct
 
+from bridge.control.pattern import covers
 from bridge.messages import Event, Message, PlayerSetup
 from bridge.stage.outputs.output import Rack
 from engines.errors import SidemanError
@@ -80,8 +80,8 @@ class OscOutput:
         self._subscribers = self._rack.subscribers
         addresses: list[Address] = []
         for host, port, pattern in self._subscribers:
-            if matches(pattern, self._address):
-                with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, SidemanError):
+                if covers(pattern, self._address):
                     addresses += _lookup(host, port, numeric=True)[:1]
         self._addresses = tuple(dict.fromkeys(addresses))
 
@@ -90,33 +90,6 @@ class OscOutput:
             self._sockets[family] = socket.socket(family, socket.SOCK_DGRAM)
             self._sockets[family].setblocking(False)
         return self._sockets[family]
-
-
-def matches(pattern: str, address: str) -> bool:
-    """Whether an OSC 1.0 address pattern (?, *, [], {}) matches an address; "" and what ends in / match all below."""
-    if not pattern or (pattern.endswith("/") and address.startswith(pattern)):
-        return True
-    if len(pattern) > 128 or pattern.count("*") > 8:
-        return False  # nobody means this; matching it could take for ever
-    return re.fullmatch(_expression(pattern), address) is not None
-
-
-def _expression(pattern: str) -> str:
-    parts = []
-    for part in re.findall(r"\[!?[^\]/]+\]|\{[^}/]*\}|\*+|.", pattern, re.DOTALL):
-        match part[0], len(part):
-            case "*", _:
-                parts.append("[^/]*")
-            case "?", _:
-                parts.append("[^/]")
-            case "[", length if length > 1:
-                inside = re.sub(r"([\\\[\]^&~|])", r"\\\1", part[1:-1].removeprefix("!"))
-                parts.append(f"[{'^/' if part[1] == '!' else ''}{inside}]")
-            case "{", length if length > 1:
-                parts.append(f"(?:{'|'.join(map(re.escape, part[1:-1].split(',')))})")
-            case _:
-                parts.append(re.escape(part))
-    return "".join(parts)
 
 
 def _lookup(host: str, port: int, *, numeric: bool = False) -> list[Address]:

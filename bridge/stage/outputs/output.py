@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from bridge.messages import Event, Message, OutputSetup, PlayerSetup
 from engines.errors import SidemanError
@@ -67,15 +67,15 @@ class Rack:
         self.client_name = client_name
         self.reconnect = dict(reconnect or {})
         self.subscribers: tuple[tuple[str, int, str], ...] = ()
-        self._shared: dict[type[Any], Closable] = {}
+        self._shared: dict[str, Closable] = {}
 
-    def shared(self, kind: type[T], make: Callable[[], T]) -> T:
-        """The one `kind` of this rack, made at the first call: a JACK client, a monitor process."""
-        if kind not in self._shared:
-            self._shared[kind] = make()
-        found = self._shared[kind]
+    def shared(self, key: str, kind: type[T], make: Callable[[], T]) -> T:
+        """What this rack has under a key, made at the first call: a JACK client, the monitor of a sound device."""
+        if key not in self._shared:
+            self._shared[key] = make()
+        found = self._shared[key]
         if not isinstance(found, kind):
-            raise TypeError(kind)
+            raise TypeError(f"{key} is not a {kind.__name__}")
         return found
 
     def close(self) -> None:
