@@ -48,7 +48,8 @@ def write_bundle(subject: Subject, target: Path, name: str, formats: Sequence[st
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
         folder = Path(scratch) / "bundle"
         folder.mkdir()
-        manifest = _fill(folder, Path(scratch), subject, name=name, variants=variants, say=say)
+        _fill(folder, Path(scratch), subject, name=name, variants=variants, say=say)
+        manifest = Bundle.load(folder).manifest
         _replace(folder, target, Path(scratch))
     return manifest
 
@@ -65,7 +66,7 @@ _SPDX = {"GPL-2.0+": "GPL-2.0-or-later", "GPL-3.0+": "GPL-3.0-or-later", "GPL-2.
          "GPL-3.0": "GPL-3.0-only"}  # fmt: skip
 
 
-def _fill(folder: Path, scratch: Path, subject: Subject, *, name: str, variants: Sequence[str], say: Say) -> Manifest:
+def _fill(folder: Path, scratch: Path, subject: Subject, *, name: str, variants: Sequence[str], say: Say) -> None:
     """Write and compare every graph, then the manifest."""
     parity: dict[str, Any] = {"steps_from": subject.steps_from}
     speed: dict[str, Any] = {}
@@ -110,7 +111,6 @@ def _fill(folder: Path, scratch: Path, subject: Subject, *, name: str, variants:
             raise ParityError(f"ONNX and TorchScript play different bars: {_words(found.figures())}")
         parity["same_bars"] = found.figures()
         _save(msgspec.structs.replace(manifest, parity=parity), folder)
-    return msgspec.structs.replace(manifest, parity=parity)
 
 
 def _written(
