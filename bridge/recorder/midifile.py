@@ -106,6 +106,6 @@ def _track(name: str, timed: list, end_tick: int):  # type: ignore[no-untyped-de
     return track
 
 
-def _order(event: NoteEvent) -> tuple[int, bool]:
-    """By tick, ends before beginnings, and otherwise as they came."""
-    return event.tick, event.velocity > 0
+def _order(event: NoteEvent) -> tuple[int, bool, int]:
+    """By tick, ends before beginnings, then by pitch: the same music is the same file, played live or generated."""
+    return event.tick, event.velocity > 0, event.pitch

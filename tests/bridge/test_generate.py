@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +15,7 @@ from pathlib import Path
 import mido
 import pytest
 
+from bridge import cli
 from bridge.cli import main
 from bridge.generate import generated
 from engines.bundle import Bundle
@@ -181,6 +185,26 @@ def test_fluidsynth_plays_it_with_a_sound_font(make: Callable[..., Path]) -> Non
     with wave.open(str(path)) as sound:
         assert sound.getnframes() > sound.getframerate()
         assert any(sound.readframes(sound.getnframes()))
+
+
+def test_live_records_the_very_file_that_generate_writes(
+    make: Callable[..., Path], bundle: Path, tmp_path: Path
+) -> None:
+    wanted = make("wanted.mid", "--bars", "4", "--bpm", "240", "--seed", "6", "--fill-every", "2")
+    played = tmp_path / "played.mid"
+    command = [
+        sys.executable, "-m", "bridge.cli", "live", "--player", f"drums={bundle}", "--bars", "4", "--bpm", "240",
+        "--seed", "6", "--set", "fill_every=2", "--osc-port", "0", "--silent", "--record", str(played),
+    ]  # fmt: skip
+    paths = os.pathsep.join((str(Path(cli.__file__).parent.parent), str(tmp_path / "site")))
+    environment = {**os.environ, "PYTHONPATH": paths}
+    live = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert live.returncode == 0, live.stderr
+    bars = [line for line in live.stdout.splitlines() if " bar " in line]
+    assert len(bars) == 4
+    if "0 late" not in bars[-1]:
+        pytest.skip("this machine is too busy to play in time")
+    assert _digest(played) == _digest(wanted)
 
 
 @pytest.mark.parametrize(
