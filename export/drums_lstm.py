@@ -16,8 +16,8 @@ from engines.runtime import Graph
 from export.onnx import from_keras
 from export.subject import GraphSubject, Subject
 from offline.drums.dataset import DrumDataset
-from offline.drums.lstm_data import Corpus, Sequences, chosen_pieces
-from offline.drums.lstm_run import Hparams, LstmRun
+from offline.drums.lstm.data import Corpus, Sequences, chosen_pieces
+from offline.drums.lstm.run import Hparams, LstmRun
 
 LOGITS = "logits"
 
@@ -29,7 +29,7 @@ def subject(checkpoint: Path, data: Path | None, steps: int) -> Subject:
     """
     run = LstmRun(checkpoint)
     network = run.network()
-    from offline.drums import lstm_network
+    from offline.drums.lstm import network as lstm_network
 
     hparams = run.hparams
     units, tokens = hparams.config.units, len(hparams.masks) + 1
@@ -93,7 +93,7 @@ def _rows(sequences: Sequences, rows: NDArray[Any]) -> Sequences:
 
 
 def _reference(network: Any, sequences: Sequences) -> NDArray[np.float32]:
-    from offline.drums.lstm_fit import inputs
+    from offline.drums.lstm.fit import inputs
 
     logits = network.predict(inputs(sequences.read, sequences.style), verbose=0)
     return np.asarray(logits, np.float32).reshape(-1, logits.shape[-1])

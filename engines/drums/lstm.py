@@ -1,7 +1,7 @@
 """LstmModel: the live side of the seed's LSTM, a vocabulary of masks played one sixteenth after another.
 
 The graph holds no state: it takes (token, position, style, h1, c1, h2, c2) and returns logits and the new states.
-offline/drums/lstm_network.py says what is inside; docs/MODELS.md how it was made and what it scores.
+offline/drums/lstm/network.py says what is inside; docs/MODELS.md how it was made and what it scores.
 """
 
 from __future__ import annotations

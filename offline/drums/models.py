@@ -8,6 +8,9 @@ from engines.bundle import MANIFEST, Bundle, find
 from engines.drums.engine import load_model as load_bundle
 from engines.drums.model import DrumModel
 from engines.errors import BundleError, SidemanError
+from offline.drums.lstm.run import BEST, LstmRun
+
+LSTM_SUFFIXES = (".keras", ".h5")
 
 
 def load_model(path: str) -> DrumModel:
@@ -18,6 +21,8 @@ def load_model(path: str) -> DrumModel:
     place = Path(path).expanduser()
     if (place / MANIFEST).is_file() or not place.exists():
         return load_bundle(Bundle.load(_bundle(path)))
+    if place.suffix in LSTM_SUFFIXES or (place / BEST).is_file():
+        return LstmRun(place).model()
     raise SidemanError(f"{path} is neither a bundle nor a training's folder")
 
 

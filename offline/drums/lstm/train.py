@@ -13,9 +13,9 @@ import numpy as np
 
 from engines.errors import SidemanError
 from offline.drums.dataset import DrumDataset, Piece
-from offline.drums.lstm_config import LstmConfig
-from offline.drums.lstm_data import Corpus, chosen_pieces, feel_of, styles_of
-from offline.drums.lstm_run import (
+from offline.drums.lstm.config import LstmConfig
+from offline.drums.lstm.data import Corpus, chosen_pieces, feel_of, styles_of
+from offline.drums.lstm.run import (
     BEST,
     BEST_H5,
     HPARAMS,
@@ -39,7 +39,8 @@ def train(data: Path, config: LstmConfig, folder: Path) -> dict[str, Any]:
     held = chosen_pieces(DrumDataset.load(data / "validation.npz"), config.sources, f"{data / 'validation.npz'}")
     hparams = _prepare(pieces, config, data, folder)
     use_tensorflow()
-    from offline.drums import lstm_fit, lstm_network
+    from offline.drums.lstm import fit as lstm_fit
+    from offline.drums.lstm import network as lstm_network
 
     vocabulary = hparams.vocabulary()
     corpus, validation = (Corpus.of(some, vocabulary, hparams.styles) for some in (pieces, held))

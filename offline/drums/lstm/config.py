@@ -9,7 +9,7 @@ import msgspec
 
 from engines.errors import SidemanError
 
-FOLDER = Path(__file__).parent / "configs"
+FOLDER = Path(__file__).parent.parent / "configs"
 
 
 class LstmConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -84,4 +84,4 @@ def parse_config(table: Any, where: str) -> LstmConfig:
     try:
         return msgspec.convert(table, LstmConfig)
     except (msgspec.ValidationError, ValueError) as error:
-        raise SidemanError(f"{where}: {error}; offline/drums/lstm_config.py says what there is") from error
+        raise SidemanError(f"{where}: {error}; offline/drums/lstm/config.py says what there is") from error

@@ -13,10 +13,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from offline.drums.lstm_config import LstmConfig
-from offline.drums.lstm_data import Corpus, Sequences, swapped
-from offline.drums.lstm_network import POSITIONS, Perplexity, smoothed_loss
-from offline.drums.lstm_run import BACKUP, BEST, LOG
+from offline.drums.lstm.config import LstmConfig
+from offline.drums.lstm.data import Corpus, Sequences, swapped
+from offline.drums.lstm.network import POSITIONS, Perplexity, smoothed_loss
+from offline.drums.lstm.run import BACKUP, BEST, LOG
 
 COOLDOWN = 0.3
 """A training with a time limit lowers its learning rate over this last part of the time, instead of at plateaus."""

@@ -10,7 +10,7 @@ import msgspec
 
 from engines.drums.lstm import LstmModel, LstmSettings
 from engines.errors import SidemanError
-from offline.drums.lstm_config import LstmConfig
+from offline.drums.lstm.config import LstmConfig
 from offline.drums.vocabulary import Vocabulary
 
 HPARAMS, VOCABULARY, LOG, METRICS = "hparams.json", "vocab_topN.json", "log.csv", "metrics.json"
@@ -31,7 +31,7 @@ class Hparams(msgspec.Struct, frozen=True, kw_only=True):
     """hparams.json.
 
     masks:  of tokens 1, 2, ...; styles: "any" first
-    feel_velocity, feel_offset: [16][9], medians of the training pieces (offline.drums.lstm_data.feel_of)
+    feel_velocity, feel_offset: [16][9], medians of the training pieces (offline.drums.lstm.data.feel_of)
     """
 
     model: str
@@ -72,7 +72,7 @@ class LstmRun:
         if not self.checkpoint.is_file():
             raise SidemanError(f"{self.checkpoint} does not exist; let the training finish an epoch")
         use_tensorflow()
-        from offline.drums import lstm_network
+        from offline.drums.lstm import network as lstm_network
 
         config = self.hparams.config
         network = lstm_network.build(
@@ -103,7 +103,7 @@ class LstmRun:
     def model(self) -> LstmModel:
         """The checkpoint as a DrumModel, without export."""
         network = self.network()
-        from offline.drums import lstm_network
+        from offline.drums.lstm import network as lstm_network
 
         return LstmModel(lstm_network.step_graph(network), self.settings())
 
