@@ -180,7 +180,7 @@ class Planner:
         if message.epoch != self._epoch or offer is None:
             return
         self.counters.dropped += message.dropped
-        if self.current is offer:
+        if self.current is offer or offer.replaces is not None:
             return
         self._before = self._state
         if offer.outcome != "hold":  # a bar that comes again leaves the engine where it was
@@ -263,6 +263,8 @@ class Planner:
             self.on_cued()
         else:
             self._spare = message.phrase  # too late for its bar; may serve as an alternate
+            if self.next is not None and self.next.phrase is None and self.parameters["late"] == "alternate":
+                self._offer_next()
         self._request()
 
     def failed(self, id_: int, text: str) -> None:
