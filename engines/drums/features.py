@@ -1,0 +1,236 @@
+"""What the groove network sees before each step: the past around it, and every past bar as a candidate to copy.
+
+One definition, two ways to it: `tables` makes the features of whole pieces at once for training and evaluation,
+`Window` those of one bar step by step for playing, where everything that cannot change within the bar is made up
+front. tests/engines/test_groove_features.py holds them equal.
+
+A *line* is the music so far as masks, one a step, in one metre of n steps a bar. Bars of another metre are fitted to
+it by repeating or cutting (`fitted`), so that a lag of k n steps is always the same place k bars ago.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.drums.bar import MASKS
+from engines.errors import SidemanError
+from engines.music import Meter
+
+FEATURE_VERSION = 1
+"""Changes whenever a number below changes its meaning; a bundle names the version it was trained with."""
+
+NO_MUSIC = MASKS
+"""The mask of a step before the first."""
+
+STEPS_MIN, STEPS_MAX = 8, 28
+"""Steps a bar that are played: 2/4 to 7/4, so 7/8 too."""
+
+NEAR_LAGS = 18
+AROUND_BARS: tuple[tuple[int, int, int], ...] = (
+    (1, -4, 3), (2, -3, 2), (3, -1, 1), (4, -2, 2), (5, 0, 0), (6, 0, 0), (7, 0, 0), (8, -1, 1), (12, 0, 0), (16, 0, 0),
+)  # fmt: skip
+"""(bars ago, from, to): lags of k bars and some steps, which the network's body sees besides the near ones."""
+
+SHORT_LAGS = (1, 2, 3, 4, 6, 8, 12)
+"""Steps; candidates to copy from within the bar."""
+
+BAR_LAGS = 32
+"""Bars; each is a candidate to copy."""
+
+CANDIDATES = len(SHORT_LAGS) + BAR_LAGS
+SPANS = (4, 8, 16, 32)
+"""Steps over which a candidate's agreement with what was played is counted."""
+
+DISTANCE_SPAN = 16
+RUN_MAX = 64
+AGREEMENTS = len(SPANS) + 3
+"""Numbers about each candidate: steps agreed in each span, steps agreed in a row, instruments that differed over
+DISTANCE_SPAN steps, past bars with the same mask here."""
+
+CONTEXT = 3 * STEPS_MAX + 4 + 8 + 4 + 1
+PAST = NEAR_LAGS + sum(last - first + 1 for _, first, last in AROUND_BARS)
+
+_HITS = np.array([bin(mask).count("1") for mask in range(MASKS)] + [len(bin(MASKS)) - 3] * MASKS, np.uint8)
+"""Bits of a mask; of anything compared with NO_MUSIC, all nine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Features of S steps. past: int16 [S, PAST]; copies: int16 [S, CANDIDATES]; both masks, or NO_MUSIC;
+    agreement: uint8 [S, AGREEMENTS, CANDIDATES]."""
+
+    past: NDArray[np.int16]
+    copies: NDArray[np.int16]
+    agreement: NDArray[np.uint8]
+
+
+def check_meter(meter: Meter) -> int:
+    """Steps a bar of a metre the model plays. Raises SidemanError for another."""
+    steps = meter.steps
+    if steps * meter.denominator != meter.numerator * 16 or not STEPS_MIN <= steps <= STEPS_MAX:
+        raise SidemanError(f"the groove model has no bars of {meter}: it plays 2/4 to 7/4 and 4/8 to 14/8")
+    return steps
+
+
+def fitted(masks: NDArray[np.uint16], steps: int) -> NDArray[np.uint16]:
+    """A bar's masks [n] as a bar of another metre: cut, or repeated from its start."""
+    return masks if len(masks) == steps else masks[np.arange(steps) % len(masks)]
+
+
+def past_lags(steps: int) -> NDArray[np.int64]:
+    """Lags of Tables.past, in steps, for bars of so many steps: int64 [PAST]."""
+    around = [bars * steps + extra for bars, first, last in AROUND_BARS for extra in range(first, last + 1)]
+    return np.array([*range(1, NEAR_LAGS + 1), *around], np.int64)
+
+
+def copy_lags(steps: int) -> NDArray[np.int64]:
+    """Lags of Tables.copies, in steps: int64 [CANDIDATES]."""
+    return np.array([*SHORT_LAGS, *(bars * steps for bars in range(1, BAR_LAGS + 1))], np.int64)
+
+
+def context(meter: Meter, bar: int) -> NDArray[np.float32]:
+    """Where each step of a bar lies, [n, CONTEXT]: the step from the bar's start and to its end, within the beat, the
+    bar's length and its number in the song (from 0), modulo 8 and as at least 1, 2, 4, 8; whether beats are eighths.
+    """
+    n = meter.steps
+    step = np.arange(n)
+    rows = np.zeros((n, CONTEXT), np.float32)
+    rows[step, step] = 1.0
+    rows[step, STEPS_MAX + n - 1 - step] = 1.0
+    rows[:, 2 * STEPS_MAX + n - 1] = 1.0
+    rest = rows[:, 3 * STEPS_MAX :]
+    rest[step, step % 4] = 1.0
+    rest[:, 4 + bar % 8] = 1.0
+    rest[:, 12:16] = bar >= np.array([1, 2, 4, 8])
+    rest[:, 16] = meter.denominator >= 8
+    return rows
+
+
+def controlled(style: int, styles: int, fill: bool | None, density: float | None) -> NDArray[np.float32]:
+    """What the player asks for, as a row that follows `context`: [styles + 6].
+
+    style: index, -1 any; fill: None unknown; density: 0..1 or None. All zero says nothing.
+    """
+    row = np.zeros(styles + 6, np.float32)
+    if style >= 0:
+        row[style] = 1.0
+    row[styles + (0 if fill is None else 2 if fill else 1)] = 1.0
+    if density is not None:
+        row[styles + 3 :] = 1.0, density, density * density
+    return row
+
+
+def tables(masks: NDArray[np.uint16], piece_start: NDArray[np.int64], piece_steps: NDArray[np.int64]) -> Tables:
+    """Features of every step of P lines end to end.
+
+    masks: [S]; piece_start: [P + 1], where each line starts, and S; piece_steps: [P], steps a bar of each.
+    """
+    total = len(masks)
+    lengths = np.diff(piece_start)
+    here = np.arange(total)
+    start = np.repeat(piece_start[:-1], lengths)
+    line = masks.astype(np.int16)
+    which = np.repeat(np.arange(len(lengths)), lengths)
+    kinds, kind_of_piece = np.unique(piece_steps, return_inverse=True)
+    kind = kind_of_piece[which]
+
+    def heard(lags_of_kind: NDArray[np.int64]) -> NDArray[np.int16]:
+        source = here - lags_of_kind[kind]
+        return np.where(source >= start, line[np.maximum(source, 0)], np.int16(NO_MUSIC))
+
+    past_by_kind = np.array([past_lags(int(n)) for n in kinds]).reshape(-1, PAST)
+    copy_by_kind = np.array([copy_lags(int(n)) for n in kinds]).reshape(-1, CANDIDATES)
+    past = np.stack([heard(past_by_kind[:, i]) for i in range(PAST)], axis=1)
+    copies = np.stack([heard(copy_by_kind[:, i]) for i in range(CANDIDATES)], axis=1)
+
+    agreement = np.zeros((total, AGREEMENTS, CANDIDATES), np.uint8)
+    since = [np.maximum(here - span, start) for span in (*SPANS, DISTANCE_SPAN)]
+    for i in range(CANDIDATES):
+        same = copies[:, i] == line
+        count = _running(same)
+        for j in range(len(SPANS)):
+            agreement[:, j, i] = count[here] - count[since[j]]
+        differed = np.maximum.accumulate(np.where(same, -1, here))
+        before = np.concatenate([[-1], differed[:-1]])
+        agreement[:, len(SPANS), i] = np.where(here > start, np.minimum(here - 1 - before, RUN_MAX), 0)
+        distance = _running(_HITS[copies[:, i] ^ line])
+        agreement[:, len(SPANS) + 1, i] = distance[here] - distance[since[-1]]
+    agreement[:, len(SPANS) + 2] = _popularity(copies)
+    return Tables(past, copies, agreement)
+
+
+def _running(values: NDArray[np.uint8] | NDArray[np.bool_]) -> NDArray[np.int64]:
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(values, dtype=np.int64)])
+
+
+def _popularity(copies: NDArray[np.int16]) -> NDArray[np.uint8]:
+    """How many of the past bars have the mask that each candidate has here; 0 for the short lags: [S, CANDIDATES]."""
+    result = np.zeros(copies.shape, np.uint8)
+    bars = copies[:, len(SHORT_LAGS) :]
+    for i in range(BAR_LAGS):
+        same = (bars == bars[:, i : i + 1]).sum(axis=1)
+        result[:, len(SHORT_LAGS) + i] = np.where(bars[:, i] == NO_MUSIC, 0, same)
+    return result
+
+
+class Window:
+    """The features of one bar while it is written.
+
+    history: masks of the bars before it, oldest first, any metres. `past`, `copies` and `agreement` are the features
+    of `step`, as one row of Tables; `write(mask)` goes on to the next.
+    """
+
+    def __init__(self, history: Sequence[NDArray[np.uint16]], steps: int) -> None:
+        known = [fitted(masks, steps) for masks in history[-(BAR_LAGS + RUN_MAX // steps + 2) :]]
+        recent = RUN_MAX
+        front = BAR_LAGS * steps + recent
+        heard = np.concatenate([np.full(front, NO_MUSIC, np.uint16), *known])[-front:].astype(np.int64)
+        self._line = np.concatenate([heard, np.zeros(steps, np.int64)])
+        self._first = front
+        lags = copy_lags(steps)
+        at = front - recent + np.arange(recent + steps)
+        self._past_at = at[recent:, None] - past_lags(steps)
+        self._copy_at = at[recent:, None] - lags
+        before = self._line[at[:recent]]
+        there = self._line[at[:recent, None] - lags]
+        played = before != NO_MUSIC
+        same = (there == before[:, None]) & played[:, None]
+        self._same = np.zeros((recent + steps + 1, CANDIDATES), np.float32)
+        np.cumsum(same, axis=0, out=self._same[1 : recent + 1])
+        self._distance = np.zeros((recent + steps + 1, CANDIDATES), np.float32)
+        np.cumsum(_HITS[there ^ before[:, None]] * played[:, None], axis=0, out=self._distance[1 : recent + 1])
+        differed = np.where(same, -1, np.arange(recent)[:, None]).max(axis=0)
+        self._run = (recent - 1 - differed).astype(np.float32)
+        self._since = recent + np.arange(steps)[:, None] - np.array(SPANS)
+        self._recent = recent
+        # Whole bars ago are known for all steps of the bar by now.
+        self._popular = _popularity(self._line[self._copy_at].astype(np.int16)).astype(np.float32)
+        self.agreement = np.zeros((AGREEMENTS, CANDIDATES), np.float32)
+        self.step = 0
+        self._look()
+
+    def _look(self) -> None:
+        step, row = self.step, self._recent + self.step
+        self.past = self._line[self._past_at[step]]
+        self.copies = self._line[self._copy_at[step]]
+        agreement = self.agreement
+        np.subtract(self._same[row], self._same[self._since[step]], out=agreement[:4])
+        agreement[4] = self._run
+        np.subtract(self._distance[row], self._distance[row - DISTANCE_SPAN], out=agreement[5])
+        agreement[6] = self._popular[step]
+
+    def write(self, mask: int) -> None:
+        """Put a mask at the current step and move to the next; at the bar's end the features stay the last step's."""
+        row = self._recent + self.step
+        self._line[self._first + self.step] = mask
+        same = self.copies == mask
+        np.add(self._same[row], same, out=self._same[row + 1])
+        np.add(self._distance[row], _HITS[self.copies ^ mask], out=self._distance[row + 1])
+        self._run = np.minimum((self._run + 1.0) * same, RUN_MAX)
+        self.step += 1
+        if self.step < len(self._past_at):
+            self._look()

@@ -1,0 +1,215 @@
+"""GrooveModel: bars from the groove bundle's two graphs, `step` and `humaniser`, in numpy around them.
+
+Each step is a choice: copy one of the masks of the past, or write something new, drum by drum (offline/drums/groove).
+Temperature and cuts act on what is new only, and `variation` on the choice, because a plain temperature locks a
+drummer into loops. Nothing is carried between bars but their number: the past is the state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.bundle import Bundle
+from engines.drums.bar import INSTRUMENTS, MASKS, Bar, History, hits
+from engines.drums.features import (
+    CANDIDATES,
+    FEATURE_VERSION,
+    NO_MUSIC,
+    Tables,
+    Window,
+    check_meter,
+    context,
+    controlled,
+    fitted,
+    tables,
+)
+from engines.drums.humaniser import HEARD, MEANS, Performance, Played, medians, sampled
+from engines.drums.model import ANY_STYLE, Controls
+from engines.errors import BundleError, SidemanError
+from engines.music import Meter
+from engines.runtime import Graph
+from engines.sampling import pick, shaped
+
+BATCH = 2048
+"""Steps sent through a graph at once when a whole piece is scored."""
+
+
+class GrooveModel:
+    """A DrumModel; its carry is the number of bars played."""
+
+    def __init__(self, step: Graph, humaniser: Graph, config: dict[str, Any]) -> None:
+        """See the bundle's manifest: the graphs, and styles and feature_version in its config."""
+        if config.get("feature_version") != FEATURE_VERSION:
+            raise BundleError(
+                f"the groove bundle was made for features {config.get('feature_version')} and this version of "
+                f"Sideman makes {FEATURE_VERSION}; export it again"
+            )
+        styles = config.get("styles")
+        if not isinstance(styles, list | tuple) or not all(isinstance(style, str) for style in styles):
+            raise BundleError("the groove bundle's config names no styles; export it again")
+        self._step = step
+        self._humaniser = humaniser
+        self._styles = tuple(styles)
+
+    @classmethod
+    def load(cls, bundle: Bundle, runtime: str = "auto") -> Self:
+        """Open a bundle's graphs. Raises BundleError if it lacks one, or was made for other features."""
+        config = bundle.manifest.config
+        return cls(bundle.graph("step", runtime), bundle.graph("humaniser", runtime), config)
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """The styles it was trained on."""
+        return self._styles
+
+    def prime(self, history: History, controls: Controls) -> int:
+        """The number of bars so far."""
+        return len(history)
+
+    def bar(
+        self, history: History, carry: int, meter: Meter, controls: Controls, random: np.random.Generator
+    ) -> tuple[Bar, int]:
+        """The next bar. Raises SidemanError for a metre or a style it has not."""
+        n = check_meter(meter)
+        place = self._context(meter, carry, controls)
+        uniform = random.random((n, 2))
+        window = Window([bar.masks for bar in history], n)
+        masks = np.zeros(n, np.uint16)
+        for step in range(n):
+            gate, new = self._step(
+                past=window.past[None],
+                copies=window.copies[None],
+                agreement=window.agreement[None],
+                context=place[step : step + 1],
+            )
+            masks[step] = _choose(window.copies, gate[0], new[0], controls, uniform[step])
+            window.write(int(masks[step]))
+        velocity, offset = self._perform(history, masks, self._feel_context(place), random)
+        return Bar(meter, masks, velocity, offset), carry + 1
+
+    def _perform(
+        self, history: History, masks: NDArray[np.uint16], place: NDArray[np.float32], random: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int16]]:
+        velocity = np.zeros((len(masks), INSTRUMENTS), np.uint8)
+        offset = np.zeros((len(masks), INSTRUMENTS), np.int16)
+        uniform = random.random((len(masks), 2, 2, INSTRUMENTS))
+        on = hits(masks)
+        performance = Performance(history, masks)
+        for step in np.flatnonzero(masks):
+            around, heard, means = performance.look(step)
+            (cumulative,) = self._humaniser(around=around, heard=heard, means=means, context=place[step : step + 1])
+            which = on[step]
+            values = sampled(cumulative[0][:, which], uniform[step][:, :, which])
+            velocity[step, which] = np.maximum(values[0], 1)
+            offset[step, which] = values[1]
+            performance.play(step, velocity[step], offset[step])
+        return velocity, offset
+
+    def distributions(self, bars: Sequence[Bar], controls: Controls) -> NDArray[np.float32]:
+        """Probability of each mask at each step of a piece, teacher-forced: [sum of steps, 512]."""
+        result = []
+        for first, last in _runs(bars):
+            meter = bars[first].meter
+            n = check_meter(meter)
+            made = _piece([bar.masks for bar in bars[:last]], n)
+            rows = np.arange(first * n, last * n)
+            place = np.concatenate([self._context(meter, number, controls) for number in range(first, last)])
+            for i in range(0, len(rows), BATCH):
+                result.append(self._mixture(made, rows[i : i + BATCH], place[i : i + BATCH]))
+        return np.concatenate(result) if result else np.zeros((0, MASKS), np.float32)
+
+    def _mixture(self, made: Tables, rows: NDArray[np.int64], place: NDArray[np.float32]) -> NDArray[np.float32]:
+        copies = made.copies[rows].astype(np.int64)
+        gate, new = self._step(
+            past=made.past[rows].astype(np.int64),
+            copies=copies,
+            agreement=made.agreement[rows].astype(np.float32),
+            context=place,
+        )
+        weight = np.exp(gate - gate.max(axis=1, keepdims=True))
+        weight /= weight.sum(axis=1, keepdims=True)
+        p: NDArray[np.float32] = weight[:, -1:] * np.exp(new)
+        row, which = np.nonzero(copies != NO_MUSIC)
+        np.add.at(p, (row, copies[row, which]), weight[row, which])
+        return p
+
+    def feel(
+        self, bars: Sequence[Bar], controls: Controls, continuing: bool
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Median velocity and offset of every hit of a piece, [sum of steps, 9] each.
+
+        continuing: knowing how the hits before were really played; otherwise the hits alone.
+        """
+        velocity, offset = [], []
+        for first, last in _runs(bars):
+            meter = bars[first].meter
+            n = check_meter(meter)
+            place = self._feel_context(
+                np.concatenate([self._context(meter, number, controls) for number in range(first, last)])
+            )
+            heard = bars[first:last]
+            played = Played.of(
+                np.concatenate([bar.masks for bar in heard]),
+                np.concatenate([bar.velocity for bar in heard]),
+                np.concatenate([bar.offset for bar in heard]),
+                np.array([0, (last - first) * n]),
+                np.array([n]),
+            )
+            for i in range(0, len(place), BATCH):
+                rows = np.arange(i, min(i + BATCH, len(place)))
+                (cumulative,) = self._humaniser(
+                    around=played.around(rows, whole_piece=True),
+                    heard=played.heard(rows) if continuing else np.zeros((len(rows), HEARD), np.float32),
+                    means=played.means(rows) if continuing else np.zeros((len(rows), MEANS), np.float32),
+                    context=place[rows],
+                )
+                middle = medians(cumulative)
+                velocity.append(middle[:, 0])
+                offset.append(middle[:, 1])
+        if not velocity:
+            return np.zeros((0, INSTRUMENTS), np.float32), np.zeros((0, INSTRUMENTS), np.float32)
+        return np.concatenate(velocity), np.concatenate(offset)
+
+    def _context(self, meter: Meter, bar: int, controls: Controls) -> NDArray[np.float32]:
+        if controls.style != ANY_STYLE and controls.style not in self._styles:
+            raise SidemanError(f"the groove model has no style {controls.style}; it has {', '.join(self._styles)}, any")
+        style = self._styles.index(controls.style) if controls.style != ANY_STYLE else -1
+        row = controlled(style, len(self._styles), controls.fill, controls.density)
+        place = context(meter, bar)
+        return np.concatenate([place, np.broadcast_to(row, (len(place), len(row)))], axis=1)
+
+    def _feel_context(self, place: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The context without the density, which the hits themselves tell."""
+        return np.ascontiguousarray(place[:, :-3])
+
+
+def _choose(
+    copies: NDArray[np.int64],
+    gate: NDArray[np.float32],
+    new: NDArray[np.float32],
+    controls: Controls,
+    uniform: NDArray[np.float64],
+) -> int:
+    """A mask by the gate: a copy [CANDIDATES], or something new by its log-probabilities [512]."""
+    logits = gate.astype(np.float64)
+    logits[CANDIDATES] += controls.variation
+    weight = np.exp(logits - logits.max())
+    chosen = pick(weight, float(uniform[0]))
+    if chosen < CANDIDATES:
+        return int(copies[chosen])
+    return pick(shaped(new, controls.temperature, controls.top_k, controls.top_p), float(uniform[1]))
+
+
+def _piece(bars: Sequence[NDArray[np.uint16]], n: int) -> Tables:
+    line = np.concatenate([fitted(masks, n) for masks in bars])
+    return tables(line, np.array([0, len(line)]), np.array([n]))
+
+
+def _runs(bars: Sequence[Bar]) -> list[tuple[int, int]]:
+    """Runs of bars of one metre: (first, last + 1)."""
+    edges = [i for i in range(1, len(bars)) if bars[i].meter != bars[i - 1].meter]
+    return list(zip([0, *edges], [*edges, len(bars)], strict=True)) if bars else []

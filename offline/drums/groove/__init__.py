@@ -1,0 +1,1 @@
+"""The groove model in PyTorch: its networks, its training, its checkpoints."""

@@ -1,0 +1,110 @@
+"""GrooveConfig: what a training of the groove model is told, its presets, and the checkpoint it leaves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from engines.errors import SidemanError
+
+HPARAMS, STEP_FOLDER, FEEL_FOLDER = "hparams.json", "step", "humaniser"
+
+
+@dataclass(frozen=True, slots=True)
+class GrooveConfig:
+    """One training: the step network, then the humaniser."""
+
+    epochs: int = 60  # of the step network
+    batch: int = 2048  # steps in a batch
+    width: int = 384  # of the step network's body
+    layers: int = 2  # of it
+    candidate: int = 24  # width of a candidate's scorers
+    heads: int = 4  # attentions over the past bars
+    dropout: float = 0.3  # in the body
+    learning_rate: float = 2e-3  # highest
+    decay: float = 0.3  # last share of the training in which it falls
+    weight_decay: float = 0.02  # AdamW's
+    average: float = 0.998  # weights kept in the running average, per step
+    patience: int = 10  # epochs without a better validation; 0 never stops early
+    precision: str = "auto"  # auto, fp32, bf16, fp16
+
+    lose_instrument: float = 0.08  # probability that a piece is played without one of its instruments
+    wrong_hit: float = 0.03  # that a step was heard with one hit changed
+    swap: float = 0.25  # that instruments of a kind are exchanged
+    lose_lag: float = 0.05  # that a mask of the past is not heard
+    hide_style: float = 0.2  # that the style is not told
+    hide_fill: float = 0.25  # that beat or fill is not told
+    tell_density: float = 0.25  # that the bar's density is told
+    hide_bar: float = 0.2  # that the number of the bar is not told
+
+    feel_epochs: int = 30  # of the humaniser
+    feel_batch: int = 1024  # steps with hits in a batch
+    feel_width: int = 256  # of its body
+    feel_layers: int = 2  # of it
+    feel_dropout: float = 0.3  # in its body
+    feel_hide_past: float = 0.3  # probability that it must do without velocities and offsets of the past
+    feel_sources: str = "Groove MIDI Dataset"  # only people's playing teaches feel: how those sources' names begin
+
+    seed: int = 0  # of everything random
+
+    def changed(self, settings: list[str]) -> GrooveConfig:
+        """With settings written key=value. Raises SidemanError naming a wrong one."""
+        values: dict[str, Any] = {}
+        for setting in settings:
+            key, _, text = setting.partition("=")
+            if key not in {field.name for field in fields(self)}:
+                raise SidemanError(f"--set {setting}: there is no {key}; offline/drums/groove/config.py lists them")
+            try:
+                values[key] = type(getattr(self, key))(text)
+            except ValueError as error:
+                raise SidemanError(f"--set {setting}: {text!r} is no {type(getattr(self, key)).__name__}") from error
+        result = replace(self, **values)
+        result.check()
+        return result
+
+    def check(self) -> None:
+        """Raise SidemanError for a value out of its range."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not 0.0 <= value <= 1.0:
+                raise SidemanError(f"{field.name} is {value}; it goes from 0 to 1")
+            at_least = 0 if field.name in ("seed", "patience", "feel_epochs") else 1
+            if isinstance(value, int) and not at_least <= value <= 1 << 20:
+                raise SidemanError(f"{field.name} is {value}; it is a whole number from {at_least} on")
+
+
+PRESETS = {
+    "full": GrooveConfig(),
+    "quick": GrooveConfig(epochs=10, feel_epochs=6),
+}
+"""full: 40 minutes on two cores; quick: 10."""
+
+
+def write_hparams(folder: Path, config: GrooveConfig, facts: dict[str, Any]) -> None:
+    """hparams.json: the config, and what an export and a reader of the checkpoint need to know."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"model": "groove", "config": asdict(config), **facts}, indent=1)
+    (folder / HPARAMS).write_text(text + "\n", encoding="utf-8")
+
+
+def read_hparams(folder: Path) -> dict[str, Any]:
+    """hparams.json of a groove training, checked as far as loading needs. Raises SidemanError."""
+    path = folder / HPARAMS
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise SidemanError(f"{path} cannot be read; it is made by: sideman train drums --model groove") from error
+    if not isinstance(table, dict) or table.get("model") != "groove":
+        raise SidemanError(f"{folder} holds no training of the groove model")
+    try:
+        config = GrooveConfig(**table["config"])
+        config.check()
+        styles = table["styles"]
+        ok = isinstance(styles, list) and len(styles) <= 1000 and all(isinstance(style, str) for style in styles)
+        if not ok or not isinstance(table["feature_version"], int):
+            raise TypeError("styles or feature_version")
+    except (TypeError, KeyError) as error:
+        raise SidemanError(f"{path} is not what this version writes ({error}); train again") from error
+    return {**table, "config": config}

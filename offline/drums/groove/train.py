@@ -1,0 +1,208 @@
+"""Training the groove model (`sideman train drums DATASET --model groove`), and loading what it left.
+
+The folder of a run: hparams.json, and for each of the two networks a folder (step, humaniser) with log.csv, last.pt to
+go on from and best.pt, the averaged weights with the best validation.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engines.drums.features import FEATURE_VERSION
+from engines.errors import SidemanError
+from offline.drums.dataset import DrumDataset
+from offline.drums.groove.config import (
+    FEEL_FOLDER,
+    HPARAMS,
+    STEP_FOLDER,
+    GrooveConfig,
+    read_hparams,
+    write_hparams,
+)
+from offline.trainer import BEST, Task, Trainer, TrainerConfig, choose_device, read_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from offline.drums.groove.data import Corpus, FeelBatch, StepBatch
+    from offline.drums.groove.network import HumaniserNetwork, StepNetwork
+
+GROOVE = "Groove MIDI Dataset"
+
+
+def train(data: Path, config: GrooveConfig, folder: Path, device_name: str = "auto", resume: bool = False) -> None:
+    """Train both networks on data/train.npz, choosing by data/validation.npz.
+
+    Raises SidemanError for unusable data or a folder with another training, Interrupted after Ctrl-C.
+    """
+    from offline.drums.groove.data import Corpus, density_quantiles, playable
+
+    device = choose_device(device_name)
+    if not resume and (folder / HPARAMS).is_file():
+        raise SidemanError(f"{folder} holds a training already: go on with --resume, or give another -o")
+    whole = DrumDataset.load(data / "train.npz")
+    chosen = whole.select(~whole.piece_nc & playable(whole))
+    styles = tuple(sorted({str(style) for style in chosen.piece_style} - {""}))
+    facts = {
+        "feature_version": FEATURE_VERSION,
+        "styles": list(styles),
+        "density_quantiles": [round(float(q), 6) for q in density_quantiles(chosen)],
+        "data": str(data),
+        "sources": sources_of(chosen),
+    }
+    if resume and (folder / HPARAMS).is_file():
+        before = read_hparams(folder)
+        if before["config"] != config or before["styles"] != facts["styles"]:
+            raise SidemanError(
+                f"{folder} was begun with other settings or data: resume with the same, or give another -o"
+            )
+    write_hparams(folder, config, facts)
+    quantiles = np.array(facts["density_quantiles"])
+    learn = Corpus.of(chosen, styles, quantiles)
+    judge = Corpus.of(DrumDataset.load(data / "validation.npz"), styles, quantiles)
+    print(
+        f"{len(learn):,} steps of {len(chosen)} pieces, validation {len(judge):,}; {device}; {folder}", file=sys.stderr
+    )
+    step_trainer(learn, judge, config, folder / STEP_FOLDER, device).run(resume)
+    if config.feel_epochs:
+        feel_trainer(learn, judge, config, folder / FEEL_FOLDER, device).run(resume)
+
+
+def sources_of(dataset: DrumDataset) -> list[dict[str, Any]]:
+    """Sources, licences and pieces of a data set, for a manifest."""
+    names = zip(dataset.piece_source.tolist(), dataset.piece_licence.tolist(), strict=True)
+    counts = sorted(Counter(names).items())
+    return [{"name": name, "licence": licence, "pieces": pieces} for (name, licence), pieces in counts]
+
+
+def step_trainer(learn: Corpus, judge: Corpus, config: GrooveConfig, folder: Path, device: Any) -> Trainer:
+    """The trainer of the step network; its validation loss is the mean of Groove's and the others' bits a bar."""
+    import torch
+
+    from offline.drums.groove.data import Augmentation, StepEpoch, StepScore
+
+    torch.manual_seed(config.seed)
+    network = step_network(config, len(learn.styles))
+    told = Augmentation(
+        config.lose_instrument, config.wrong_hit, config.swap, config.lose_lag, config.hide_style, config.hide_fill,
+        config.tell_density, config.hide_bar,
+    )  # fmt: skip
+    score = StepScore(judge, device)
+    groove, rest = parts_of(judge)
+
+    def loss(model: nn.Module, batch: StepBatch) -> Tensor:
+        return -_log_probability(model, batch).mean()
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        bits = torch.cat([-_log_probability(model, batch).cpu() for batch in score.batches()]).numpy() / math.log(2)
+        found = {
+            name: float(bits[part].mean()) * 16 for name, part in (("groove", groove), ("rest", rest)) if part.any()
+        }
+        return {"loss": sum(found.values()) / max(1, len(found)) if found else float(bits.mean()) * 16, **found}
+
+    task = Task(
+        network,
+        lambda epoch: StepEpoch(learn, told, config.batch, (config.seed, epoch), device),
+        loss,
+        validate,
+    )
+    return Trainer(task, trainer_config(config, config.epochs), folder, device, "step")
+
+
+def _log_probability(model: nn.Module, batch: StepBatch) -> Tensor:
+    result: Tensor = model.log_probability(batch.past, batch.copies, batch.agreement, batch.context, batch.mask)  # type: ignore[operator]
+    return result
+
+
+def feel_trainer(learn: Corpus, judge: Corpus, config: GrooveConfig, folder: Path, device: Any) -> Trainer:
+    """The trainer of the humaniser; validation hears the real past in half of the steps, as training does in more."""
+    import torch
+    from torch.nn import functional
+
+    from offline.drums.groove.data import FeelData, FeelEpoch
+
+    torch.manual_seed(config.seed + 1)
+    network = humaniser_network(config, len(learn.styles))
+    sources = tuple(config.feel_sources.split(","))
+    data, held = FeelData(learn, sources, device), FeelData(judge, sources, device)
+
+    def losses(model: nn.Module, batch: FeelBatch) -> Tensor:
+        logits = model(batch.around, batch.heard, batch.means, batch.context)
+        nats = functional.cross_entropy(logits.flatten(0, 2), batch.bins.flatten(), reduction="none")
+        return nats.reshape(batch.bins.shape).sum(dim=1)[batch.on]
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        found = {}
+        for name, knows in (("continuing", True), ("hits_only", False)):
+            parts = []
+            for first in range(0, len(held.rows), 4096):
+                rows = held.rows[first : first + 4096]
+                told = torch.tensor([True, True, False])[:, None].expand(3, len(rows))
+                parts.append(losses(model, held.batch(rows, True, told, np.full(len(rows), knows))).cpu())
+            found[name] = float(torch.cat(parts).mean())
+        return {"loss": (found["continuing"] + found["hits_only"]) / 2, **found}
+
+    task = Task(
+        network,
+        lambda epoch: FeelEpoch(data, config.feel_hide_past, config.feel_batch, (config.seed, epoch)),
+        lambda model, batch: losses(model, batch).mean(),
+        validate,
+    )
+    return Trainer(task, trainer_config(config, config.feel_epochs), folder, device, "humaniser")
+
+
+def trainer_config(config: GrooveConfig, epochs: int) -> TrainerConfig:
+    """The loop's share of the config."""
+    return TrainerConfig(
+        epochs=epochs, learning_rate=config.learning_rate, decay=config.decay, weight_decay=config.weight_decay,
+        average=config.average, patience=config.patience, precision=config.precision, seed=config.seed,
+    )  # fmt: skip
+
+
+def parts_of(corpus: Corpus) -> tuple[Any, Any]:
+    """Steps of 4/4 pieces of Groove, and of the rest: bool [S] each."""
+    dataset = corpus.dataset
+    common = (dataset.piece_meter == (4, 4)).all(axis=1)
+    groove = np.array([str(name).startswith(GROOVE) for name in dataset.piece_source], bool)
+    lengths = np.diff(dataset.piece_start)
+    return np.repeat(common & groove, lengths), np.repeat(common & ~groove, lengths)
+
+
+def step_network(config: GrooveConfig, styles: int) -> StepNetwork:
+    """The step network of a config."""
+    from offline.drums.groove.network import StepNetwork, StepShape
+
+    return StepNetwork(StepShape(styles, config.width, config.layers, config.candidate, config.heads, config.dropout))
+
+
+def humaniser_network(config: GrooveConfig, styles: int) -> HumaniserNetwork:
+    """The humaniser of a config."""
+    from offline.drums.groove.network import HumaniserNetwork, HumaniserShape
+
+    return HumaniserNetwork(HumaniserShape(styles, config.feel_width, config.feel_layers, config.feel_dropout))
+
+
+def load_checkpoint(folder: Path) -> tuple[StepNetwork, HumaniserNetwork, dict[str, Any]]:
+    """Both networks of a run with their best weights, in evaluation mode, and what hparams.json says.
+
+    Raises SidemanError for a folder that is no finished training.
+    """
+    table = read_hparams(folder)
+    step = step_network(table["config"], len(table["styles"]))
+    humaniser = humaniser_network(table["config"], len(table["styles"]))
+    for network, name in ((step, STEP_FOLDER), (humaniser, FEEL_FOLDER)):
+        path = folder / name / BEST
+        if not path.is_file():
+            raise SidemanError(f"{folder} has no {name}/{BEST}: the training is not done; go on with --resume")
+        try:
+            network.load_state_dict(read_weights(path))
+        except RuntimeError as error:
+            raise SidemanError(f"{path} does not fit {folder / HPARAMS}; train again") from error
+        network.eval()
+    return step, humaniser, table
