@@ -99,7 +99,7 @@ class GrooveModel:
         uniform = random.random((len(masks), 2, 2, INSTRUMENTS))
         on = hits(masks)
         performance = Performance(history, masks)
-        for step in np.flatnonzero(masks):
+        for step in map(int, np.flatnonzero(masks)):
             around, heard, means = performance.look(step)
             (cumulative,) = self._humaniser(around=around, heard=heard, means=means, context=place[step : step + 1])
             which = on[step]

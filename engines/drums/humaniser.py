@@ -59,8 +59,8 @@ def medians(cumulative: NDArray[np.float32]) -> NDArray[np.float32]:
     below = np.where(at > 0, np.take_along_axis(cumulative, np.maximum(at - 1, 0)[..., None], axis=-1)[..., 0], 0.0)
     within = np.clip((0.5 - below) / np.maximum(above - below, 1e-6), 0.0, 1.0)
     # A bin holds whole numbers from its low edge, and the middle of a whole number's share is half a unit on.
-    values = LOW[:, None] + WIDTH[:, None] * (at + within) - 0.5
-    return values.astype(np.float32)
+    values: NDArray[np.float32] = (LOW[:, None] + WIDTH[:, None] * (at + within) - 0.5).astype(np.float32)
+    return values
 
 
 def sampled(cumulative: NDArray[np.float32], uniform: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -42,7 +44,7 @@ def song(bars: list[int], seed: int) -> list[NDArray[np.uint16]]:
     return result
 
 
-def offline(bars: list[NDArray[np.uint16]], n: int) -> tuple[NDArray[np.int16], ...]:
+def offline(bars: list[NDArray[np.uint16]], n: int) -> tuple[NDArray[Any], ...]:
     line = np.concatenate([fitted(bar, n) for bar in bars])
     made = tables(line, np.array([0, len(line)]), np.array([n]))
     return made.past, made.copies, made.agreement

@@ -98,7 +98,9 @@ class Corpus:
 def playable(dataset: DrumDataset) -> NDArray[np.bool_]:
     """Which pieces are in a metre of the model."""
     top, bottom = dataset.piece_meter.T.astype(np.int64)
-    return (top * 16 % bottom == 0) & (top * 16 >= STEPS_MIN * bottom) & (top * 16 <= STEPS_MAX * bottom)
+    steps = top * 16 // bottom
+    is_it: NDArray[np.bool_] = (steps * bottom == top * 16) & (steps >= STEPS_MIN) & (steps <= STEPS_MAX)
+    return is_it
 
 
 def piece_steps(dataset: DrumDataset) -> NDArray[np.int64]:
