@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-
-import msgspec
+from dataclasses import replace
 
 from bridge.messages import BarStarted, Chunk, Generate, Made, Outcome, Prime, Refused
+from bridge.players.deadline import Deadlines
 from bridge.players.grid import BarSpan, Song
+from bridge.players.plan import Asked, Offer, Offers, Plan, fitted, spliced
 from bridge.players.policy import BarReport, Counters, Listener
 from engines.engine import Played, Request
 from engines.music import TICKS_PER_BEAT, Phrase
@@ -23,92 +23,56 @@ from engines.parameter import Parameters, Value
 HISTORY_BARS = 64
 """Bars that a fresh worker is primed with."""
 
-MARGIN_S = 0.06
-"""Time kept free before a bar beside its making: the stage's look-ahead and both ways through the channels."""
 
-TOOK_KEPT = 32
-"""Bars whose making time is remembered."""
-
-
-@dataclass(slots=True)
-class Plan:
-    """The next bar, as it is to be.
-
-    kept: the bar that hold or again brings back instead of a new one
-    phrase, state: what was made, and the worker's state after it
-    stale: the performer has changed something since it was asked for
-    """
-
-    span: BarSpan
-    take: int = 0
-    fill: bool = False
-    vary: bool = False
-    kept: Phrase | None = None
-    phrase: Phrase | None = None
-    state: int | None = None
-    stale: bool = False
-    failed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A chunk as it was sent. replaces: the offer whose rest it took over in mid-bar, from from_tick on."""
-
-    span: BarSpan
-    outcome: Outcome
-    phrase: Phrase
-    state: int | None
-    from_tick: int = -1
-    replaces: Offer | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the worker is busy with: a plan's bar, a fill from a song tick, or (neither) priming."""
-
-    id: int
-    at_ns: int
-    plan: Plan | None = None
-    fill_tick: int | None = None
-
-
-@dataclass(slots=True)
 class Planner:
     """One player's bars.
 
     parameters: the engine's (named in `engine_parameters`) and the player's own; pitches: General MIDI to what is sent
-    to_stage, to_worker: send; now_ns: perf_counter_ns; last_bar: no bar after this one is played
+    to_stage, to_worker: send; now_ns: perf_counter_ns; on_cued: called when `cued` may have changed
+    last_bar: no bar after this one is played
     """
 
-    player: str
-    song: Song
-    parameters: Parameters
-    engine_parameters: tuple[str, ...]
-    seed: int
-    pitches: Mapping[int, int]
-    to_stage: Callable[[Chunk], None]
-    to_worker: Callable[[Prime | Generate], None]
-    listener: Listener
-    now_ns: Callable[[], int]
-    on_cued: Callable[[], None] = lambda: None
-    last_bar: int | None = None
-    counters: Counters = field(default_factory=Counters)
-    holding: bool = False
-    current: Offer | None = None
-    next: Plan | None = None
-    asked: Asked | None = None
-    _epoch: int = 0
-    _continued: BarSpan | None = None  # the bar that was stopped in its middle and goes on: counted already
-    _begun: bool = False
-    _worker_up: bool = False
-    _state: int | None = 0  # after the current bar; None: the worker must be primed
-    _before: int | None = None  # before the current bar
-    _ids: int = 0
-    _offers: dict[int, Offer] = field(default_factory=dict)
-    _history: deque[Played] = field(default_factory=lambda: deque(maxlen=HISTORY_BARS))
-    _took_s: deque[float] = field(default_factory=lambda: deque(maxlen=TOOK_KEPT))
-    _spare: Phrase | None = None
-    _later: dict[str, Value] = field(default_factory=dict)  # for the bar after the next, where the next is past change
+    def __init__(
+        self,
+        player: str,
+        *,
+        song: Song,
+        parameters: Parameters,
+        engine_parameters: tuple[str, ...],
+        seed: int,
+        pitches: Mapping[int, int],
+        to_stage: Callable[[Chunk], None],
+        to_worker: Callable[[Prime | Generate], None],
+        listener: Listener,
+        now_ns: Callable[[], int],
+    ) -> None:
+        self.parameters = parameters
+        self.engine_parameters = engine_parameters
+        self.counters = Counters()
+        self.on_cued: Callable[[], None] = lambda: None
+        self.last_bar: int | None = None
+        self.holding = False
+        self.current: Offer | None = None
+        self.next: Plan | None = None
+        self._player = player
+        self._song = song
+        self._seed = seed
+        self._to_worker = to_worker
+        self._listener = listener
+        self._now_ns = now_ns
+        self._offers = Offers(player, pitches, to_stage, listener)
+        self._deadlines = Deadlines(song, now_ns)
+        self._history: deque[Played] = deque(maxlen=HISTORY_BARS)
+        self._epoch = 0
+        self._begun = False
+        self._continued: BarSpan | None = None  # the bar that was stopped in its middle and goes on: counted already
+        self._worker_up = False
+        self._asked: Asked | None = None
+        self._asked_id = 0
+        self._state: int | None = 0  # the worker's, after the current bar; None: it must be primed
+        self._before: int | None = None  # before the current bar
+        self._spare: Phrase | None = None  # came too late for its bar
+        self._later: dict[str, Value] = {}  # changes for the bar after the next, when the next can be changed no more
 
     # From the transport
 
@@ -119,7 +83,7 @@ class Planner:
         """
         self._epoch, self._begun, self._continued = epoch, False, None
         self._offers.clear()
-        span = self.song.grid.bar_at(position_tick)
+        span = self._song.grid.bar_at(position_tick)
         again = self.current
         if afresh:
             self._history.clear()
@@ -166,9 +130,9 @@ class Planner:
         """The grid has changed from bar `number` on."""
         if self.next is not None and self.next.span.number >= number:
             old = self.next
-            self.next = replace(old, span=self.song.grid.bar(old.span.number), phrase=None, stale=False)
+            self.next = replace(old, span=self._song.grid.bar(old.span.number), phrase=None, stale=False)
             if self.next.kept is not None:
-                self.next.kept = _fitted(self.next.kept, self.next.span.length_ticks)
+                self.next.kept = fitted(self.next.kept, self.next.span.length_ticks)
             self._offer_next()
             self._request()
 
@@ -187,24 +151,23 @@ class Planner:
             self._state = offer.state
         self.current = offer
         self._history.append(Played(offer.span.meter, offer.phrase))
-        self._offers = {id_: kept for id_, kept in self._offers.items() if kept.span.number > offer.span.number}
-        self._offers[message.id] = offer
+        self._offers.began(offer.span)
         if offer.span == self._continued:
             self._plan(offer.span.number + 1)
             return
-        headroom = message.headroom_s / self.song.seconds(offer.span.length_ticks)
+        headroom = message.headroom_s / self._song.seconds(offer.span.length_ticks)
         self.counters.count(offer.outcome, headroom if offer.outcome == "hit" else None)
         self._plan(offer.span.number + 1)
-        self.listener.on_bar(
-            BarReport(self.player, offer.span, offer.phrase, offer.outcome, headroom, replace(self.counters))
+        self._listener.on_bar(
+            BarReport(self._player, offer.span, offer.phrase, offer.outcome, headroom, replace(self.counters))
         )
 
     def refused(self, message: Refused) -> None:
         """A chunk came too late. A fill leaves the bar as it was; a lost fallback means that bars were missed."""
-        offer = self._offers.pop(message.id, None)
+        offer = self._offers.pop(message.id)
         if message.epoch != self._epoch or offer is None:
             return
-        if offer is self.current and offer.replaces is not None:
+        if offer.replaces is not None and self.current is not None and offer.span == self.current.span:
             self.current = offer.replaces
             self._history[-1] = Played(self.current.span.meter, self.current.phrase)
             self._change("fill", True)
@@ -221,8 +184,7 @@ class Planner:
     def worker_ready(self, bar_s: float) -> None:
         """A worker is up; bar_s is what a bar takes it at worst. What is to come is made by it from now on."""
         self._worker_up = True
-        self._took_s.clear()
-        self._took_s.append(bar_s)
+        self._deadlines.start(bar_s)
         if self.next is not None and self.next.phrase is not None and self._fits(self.next):
             self.next.stale = True
         self._request()
@@ -230,36 +192,36 @@ class Planner:
     def worker_lost(self) -> None:
         """The worker and its states are gone."""
         self._worker_up = False
-        self.asked = None
+        self._asked = None
         self._before = None
         self._state = 0 if self._state == 0 else None
-        self._offers = {id_: replace(offer, state=None) for id_, offer in self._offers.items()}
+        self._offers.forget_states()
         if self.current is not None:
-            self.current = next((o for o in self._offers.values() if o.span == self.current.span), self.current)
+            self.current = replace(self.current, state=None)
         if self.next is not None:
             self.next.state = None
             self.on_cued()
 
     def primed(self, id_: int) -> None:
         """The worker is where the music is."""
-        if self.asked is not None and self.asked.id == id_:
-            self.asked = None
+        if self._asked is not None and self._asked.id == id_:
+            self._asked = None
             self._state = id_
             self._request()
 
     def made(self, message: Made) -> None:
         """A bar is there."""
-        asked = self.asked
+        asked = self._asked
         if asked is None or asked.id != message.id:
             return
-        self.asked = None
-        self._took_s.append((self.now_ns() - asked.at_ns) / 1e9)
+        self._asked = None
+        self._deadlines.took(asked.at_ns)
         if asked.fill_tick is not None:
             self._fill_made(message, asked.fill_tick)
         elif asked.plan is self.next and self.next is not None:
             self.next.phrase, self.next.state = message.phrase, message.id
             if self._begun and self.next.kept is None:
-                self._offer(self.next.span, "hit", message.phrase, message.id)
+                self._offer_next()
             self.on_cued()
         else:
             self._spare = message.phrase  # too late for its bar; may serve as an alternate
@@ -269,11 +231,11 @@ class Planner:
 
     def failed(self, id_: int, text: str) -> None:
         """The engine could not: the bar's fallback plays, and the next is tried anew."""
-        asked = self.asked
+        asked = self._asked
         if asked is None or asked.id != id_:
             return
-        self.asked = None
-        self.listener.on_message(f"{self.player}: {text}")
+        self._asked = None
+        self._listener.on_message(f"{self._player}: {text}")
         if asked.plan is not None:
             asked.plan.failed, asked.plan.stale = True, False
             self.on_cued()
@@ -329,11 +291,15 @@ class Planner:
 
     def fill(self) -> None:
         """A fill from the next beat, if a beat of the bar is left by then; else the next bar."""
-        tick = self._fill_tick()
-        if tick is None or self.asked is not None:
+        current, before = self.current, self._before
+        ready = current is not None and before is not None and self._worker_up and self._asked is None and self._live
+        tick = self._deadlines.next_beat(current.span) if current is not None and ready else None
+        if current is None or before is None or tick is None:
             self._change("fill", True)
-        else:
-            self._ask_fill(tick)
+            return
+        self._asked = self._asking(fill_tick=tick)
+        keep = () if self._state is None else (self._state,)
+        self._to_worker(Generate(self._asked.id, before, self._request_for(Plan(current.span, fill=True)), keep))
 
     # How
 
@@ -342,7 +308,7 @@ class Planner:
         if self.last_bar is not None and number > self.last_bar:
             self.next = None
             return
-        self.next = self._new_plan(self.song.grid.bar(number))
+        self.next = self._new_plan(self._song.grid.bar(number))
         self._offer_next()
         self._request()
 
@@ -357,7 +323,7 @@ class Planner:
 
     def _keep(self, plan: Plan) -> None:
         if self.current is not None:
-            plan.kept = _fitted(self.current.phrase, plan.span.length_ticks)
+            plan.kept = fitted(self.current.phrase, plan.span.length_ticks)
 
     def _change(self, name: str, value: Value, **more: Value) -> None:
         """Change the next bar, if there is time to make it again; else the one after it."""
@@ -371,75 +337,54 @@ class Planner:
 
     def _remake(self) -> None:
         if self.next is not None and self._fits(self.next):
-            self.next.stale = self.next.failed = self.next.phrase is not None or self.asked is not None
+            self.next.stale = self.next.failed = self.next.phrase is not None or self._asked is not None
             self.next.failed = False
             self._request()
 
+    @property
+    def _live(self) -> bool:
+        """True while our epoch plays, so that its ticks have times."""
+        return self._begun and self._song.playing and self._song.epoch == self._epoch
+
     def _fits(self, plan: Plan, cost_s: float | None = None) -> bool:
         """True if a bar asked for now would be there before its bar is committed."""
-        if not self._begun or not self.song.playing or self.song.epoch != self._epoch:
-            return True
         commit_ticks = round(float(self.parameters["commit"]) * TICKS_PER_BEAT)
-        left_s = (self.song.ns_at(plan.span.start_tick - commit_ticks) - self.now_ns()) / 1e9
-        return left_s > MARGIN_S + (max(self._took_s, default=0.0) if cost_s is None else cost_s)
+        return not self._live or self._deadlines.fits(plan.span, commit_ticks, cost_s)
 
     def _request(self) -> None:
         """Ask the worker for what is wanted next; one thing at a time, so that nothing piles up behind a slow bar."""
         plan = self.next
-        if self.asked is not None or not self._worker_up or plan is None or plan.kept is not None or plan.failed:
-            return
-        if plan.stale and not self._fits(plan):
+        if plan is not None and plan.stale and not self._fits(plan):
             plan.stale = False
-        if plan.phrase is not None and not plan.stale:
+        if self._asked is not None or not self._worker_up or plan is None or plan.settled:
             return
         if self._state is None:
-            self.asked = Asked(self._id(), self.now_ns())
-            self.to_worker(Prime(self.asked.id, tuple(self._history)))
+            self._asked = self._asking()
+            self._to_worker(Prime(self._asked.id, tuple(self._history)))
             return
         plan.stale = False
-        self.asked = Asked(self._id(), self.now_ns(), plan=plan)
+        self._asked = self._asking(plan=plan)
         keep = () if self._before is None else (self._before,)
-        request = self._request_for(plan.span, plan.take, plan.fill, plan.vary)
-        self.to_worker(Generate(self.asked.id, self._state, request, keep))
+        self._to_worker(Generate(self._asked.id, self._state, self._request_for(plan), keep))
 
-    def _request_for(self, span: BarSpan, take: int, fill: bool, vary: bool) -> Request:
+    def _asking(self, plan: Plan | None = None, fill_tick: int | None = None) -> Asked:
+        self._asked_id += 1
+        return Asked(self._asked_id, self._now_ns(), plan, fill_tick)
+
+    def _request_for(self, plan: Plan) -> Request:
+        span = plan.span
         return Request(
             bar=span.number,
             start_tick=span.start_tick,
             length_ticks=span.length_ticks,
             meter=span.meter,
-            tempo_bpm=self.song.tempo_bpm,
+            tempo_bpm=self._song.tempo_bpm,
             parameters={name: self.parameters[name] for name in self.engine_parameters},
-            seed=self.seed,
-            take=take,
-            fill=fill,
-            vary=vary,
-            time_left_s=self._left_s(span),
-        )
-
-    def _left_s(self, span: BarSpan) -> float:
-        if not self._begun or self.song.epoch != self._epoch or not self.song.playing:
-            return self.song.seconds(span.length_ticks)
-        return max(0.0, (self.song.ns_at(span.start_tick) - self.now_ns()) / 1e9)
-
-    def _fill_tick(self) -> int | None:
-        """The song tick of the next beat of the current bar that a fill can begin on, with a beat left after it."""
-        current = self.current
-        if current is None or self._before is None or not self._worker_up or not self._begun or not self.song.playing:
-            return None
-        ready_ns = self.now_ns() + round((MARGIN_S + max(self._took_s, default=0.0)) * 1e9)
-        into = max(1, self.song.song_tick_at(ready_ns) - current.span.start_tick)
-        beat = current.span.meter.beat_ticks
-        tick = current.span.start_tick + -(-into // beat) * beat
-        return tick if tick <= current.span.end_tick - beat else None
-
-    def _ask_fill(self, tick: int) -> None:
-        if self.current is None or self._before is None:
-            return
-        self.asked = Asked(self._id(), self.now_ns(), fill_tick=tick)
-        keep = () if self._state is None else (self._state,)
-        self.to_worker(
-            Generate(self.asked.id, self._before, self._request_for(self.current.span, 0, True, False), keep)
+            seed=self._seed,
+            take=plan.take,
+            fill=plan.fill,
+            vary=plan.vary,
+            time_left_s=self._deadlines.left_s(span) if self._live else self._song.seconds(span.length_ticks),
         )
 
     def _fill_made(self, message: Made, tick: int) -> None:
@@ -447,13 +392,11 @@ class Planner:
         if current is None or not current.span.start_tick < tick < current.span.end_tick:
             self._spare = message.phrase  # its bar is over
             return
-        at = tick - current.span.start_tick
-        notes = [note for note in current.phrase.notes if note.tick < at]
-        notes += [note for note in message.phrase.notes if note.tick >= at]
-        phrase = Phrase.of(current.span.length_ticks, notes)
-        self.current = self._offer(current.span, "hit", phrase, message.id, from_tick=tick, replaces=current)
+        phrase = spliced(current.phrase, message.phrase, tick - current.span.start_tick)
+        self.current = Offer(current.span, "hit", phrase, message.id, replaces=current)
         self._history[-1] = Played(current.span.meter, phrase)
         self._state = message.id
+        self._offers.send(self._epoch, self.current, from_tick=tick)
         self._remake()
 
     def _offer_next(self) -> None:
@@ -462,54 +405,29 @@ class Planner:
         if plan is None or not self._begun:
             return
         if plan.kept is not None:
-            self._offer(plan.span, "hold", plan.kept, None)
+            offer = Offer(plan.span, "hold", plan.kept)
         elif plan.phrase is not None:
-            self._offer(plan.span, "hit", plan.phrase, plan.state)
+            offer = Offer(plan.span, "hit", plan.phrase, plan.state)
         else:
             outcome, phrase = self._fallback(plan.span)
-            self._offer(plan.span, outcome, phrase, None)
+            offer = Offer(plan.span, outcome, phrase)
+        self._offers.send(self._epoch, offer)
 
     def _fallback(self, span: BarSpan) -> tuple[Outcome, Phrase]:
         late, length = self.parameters["late"], span.length_ticks
         if late == "alternate" and self._spare is not None:
-            return "alternate", _fitted(self._spare, length)
+            return "alternate", fitted(self._spare, length)
         if late != "rest" and self.current is not None and self.current.phrase.notes:
-            return "repeat", _fitted(self.current.phrase, length)
+            return "repeat", fitted(self.current.phrase, length)
         return "rest", Phrase(length)
-
-    def _offer(
-        self, span: BarSpan, outcome: Outcome, phrase: Phrase, state: int | None, *, from_tick: int = -1,
-        replaces: Offer | None = None,
-    ) -> Offer:  # fmt: skip
-        offer = Offer(span, outcome, phrase, state, from_tick, replaces)
-        id_ = self._id()
-        self._offers[id_] = offer
-        sent = Phrase.of(
-            phrase.length,
-            (msgspec.structs.replace(note, pitch=self.pitches.get(note.pitch, note.pitch)) for note in phrase.notes),
-        )
-        notes, start, length = sent.notes, span.start_tick, span.length_ticks
-        self.to_stage(Chunk(self.player, self._epoch, span.number, id_, start, length, outcome, notes, from_tick))
-        if outcome in ("hit", "hold"):
-            self.listener.on_offer(self.player, span, sent)
-        return offer
 
     def _resume(self) -> None:
         """Bars were missed altogether (control itself was held up): go on with the next one that can be reached."""
         if self.next is None:
             return
         missed = self.next.span.number
-        reached = self.song.grid.bar_at(self.song.song_tick_at(self.now_ns())).number + 1
+        reached = self._song.grid.bar_at(self._song.song_tick_at(self._now_ns())).number + 1
         for _ in range(missed, reached):
             self.counters.count("rest")
         self._state = None
         self._plan(max(missed + 1, reached))
-
-    def _id(self) -> int:
-        self._ids += 1
-        return self._ids
-
-
-def _fitted(phrase: Phrase, length: int) -> Phrase:
-    """The phrase in a bar of another length: what lies beyond it is left out."""
-    return Phrase(length, tuple(note for note in phrase.notes if note.tick < length))

@@ -1,0 +1,135 @@
+"""What a planner plans with: the bar to come, the chunks it has sent, and what its worker is busy with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from bridge.messages import Chunk, Outcome
+from bridge.players.grid import BarSpan
+from bridge.players.policy import Listener
+from engines.music import Phrase
+
+
+@dataclass(slots=True)
+class Plan:
+    """The next bar, as it is to be.
+
+    kept: the bar that hold or again brings back instead of a new one
+    phrase, state: what was made, and the worker's state after it
+    stale: the performer has changed something since it was asked for
+    failed: the engine could not make it
+    """
+
+    span: BarSpan
+    take: int = 0
+    fill: bool = False
+    vary: bool = False
+    kept: Phrase | None = None
+    phrase: Phrase | None = None
+    state: int | None = None
+    stale: bool = False
+    failed: bool = False
+
+    @property
+    def settled(self) -> bool:
+        """True if nothing has to be made for it, or can be."""
+        return self.kept is not None or self.failed or (self.phrase is not None and not self.stale)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A chunk as it was sent. replaces: the offer whose rest it takes over in mid-bar."""
+
+    span: BarSpan
+    outcome: Outcome
+    phrase: Phrase
+    state: int | None = None
+    replaces: Offer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the worker is busy with: a plan's bar, a fill from a song tick, or (neither) priming."""
+
+    id: int
+    at_ns: int
+    plan: Plan | None = None
+    fill_tick: int | None = None
+
+
+class Offers:
+    """The chunks of one player that may still play, by their ids.
+
+    pitches: the engine's to those that are sent, where they differ.
+    """
+
+    def __init__(
+        self, player: str, pitches: Mapping[int, int], to_stage: Callable[[Chunk], None], listener: Listener
+    ) -> None:
+        self._player = player
+        self._pitches = pitches
+        self._to_stage = to_stage
+        self._listener = listener
+        self._offers: dict[int, Offer] = {}
+        self._id = 0
+
+    def send(self, epoch: int, offer: Offer, from_tick: int = -1) -> None:
+        """Send an offer to the stage; who listens ahead hears of it if it is what was wanted."""
+        self._id += 1
+        self._offers[self._id] = offer
+        span, phrase = offer.span, self._mapped(offer.phrase)
+        self._to_stage(
+            Chunk(
+                player=self._player,
+                epoch=epoch,
+                bar=span.number,
+                id=self._id,
+                start_tick=span.start_tick,
+                length_ticks=span.length_ticks,
+                outcome=offer.outcome,
+                notes=phrase.notes,
+                from_tick=from_tick,
+            )
+        )
+        if offer.outcome in ("hit", "hold"):
+            self._listener.on_offer(self._player, span, phrase)
+
+    def get(self, id_: int) -> Offer | None:
+        """The offer of that id, if it may still play."""
+        return self._offers.get(id_)
+
+    def pop(self, id_: int) -> Offer | None:
+        """The offer of that id, which will not play."""
+        return self._offers.pop(id_, None)
+
+    def began(self, span: BarSpan) -> None:
+        """A bar has begun: what was offered for those before it is history."""
+        self._offers = {id_: offer for id_, offer in self._offers.items() if offer.span.number >= span.number}
+
+    def forget_states(self) -> None:
+        """The worker's states are gone."""
+        self._offers = {id_: replace(offer, state=None) for id_, offer in self._offers.items()}
+
+    def clear(self) -> None:
+        """The epoch is over."""
+        self._offers.clear()
+
+    def _mapped(self, phrase: Phrase) -> Phrase:
+        if not self._pitches:
+            return phrase
+        notes = (
+            msgspec.structs.replace(note, pitch=self._pitches.get(note.pitch, note.pitch)) for note in phrase.notes
+        )
+        return Phrase.of(phrase.length, notes)
+
+
+def fitted(phrase: Phrase, length: int) -> Phrase:
+    """The phrase in a bar of another length: what lies beyond it is left out."""
+    return Phrase(length, tuple(note for note in phrase.notes if note.tick < length))
+
+
+def spliced(before: Phrase, after: Phrase, at: int) -> Phrase:
+    """`before` up to tick `at`, `after` from there."""
+    notes = [note for note in before.notes if note.tick < at] + [note for note in after.notes if note.tick >= at]
+    return Phrase.of(before.length, notes)
