@@ -6,13 +6,15 @@ An engine is found through the entry-point group `sideman.engines` (docs/ENGINES
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import msgspec
 
-from engines.bundle import Bundle
 from engines.music import Meter, Note, Phrase
 from engines.parameter import Parameter, Value
+
+if TYPE_CHECKING:  # the stage and control speak in Requests and Phrases too, and need no numpy for it
+    from engines.bundle import Bundle
 
 State = Any
 """Whatever an engine keeps between bars. It stays in the worker and is never mutated: a new one is returned."""

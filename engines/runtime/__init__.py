@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Protocol
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Protocol
 
 from engines.errors import BundleError
+
+if TYPE_CHECKING:  # a bundle is verified, and listed, without numpy
+    from numpy.typing import NDArray
 
 
 class Graph(Protocol):
