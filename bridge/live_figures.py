@@ -31,9 +31,11 @@ class LiveFigures:
     processes: tuple[tuple[str, float, float], ...]
 
 
-def measure_live(seconds: float) -> LiveFigures:
-    """Play the default set, without a terminal and without sound, for so many seconds. Raises SidemanError."""
-    command = [sys.executable, "-m", "bridge.cli", "live", "--silent", "--osc-port", "0"]
+def measure_live(seconds: float, bundle: str = "groove") -> LiveFigures:
+    """Play one player, without a terminal and without sound, for so many seconds. Raises SidemanError."""
+    command = [
+        sys.executable, "-m", "bridge.cli", "live", "--silent", "--osc-port", "0", "--player", f"drums={bundle}",
+    ]  # fmt: skip
     begun_s = time.perf_counter()
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as live:
         killer = threading.Timer(START_TIMEOUT_S + seconds, live.kill)
