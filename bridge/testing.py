@@ -1,12 +1,21 @@
-"""Parts for tests, ours and anyone's: a clock that is set by hand and an output that remembers."""
+"""Parts for tests, ours and anyone's: a clock that is set by hand, an output that remembers, a JACK server."""
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import time
 from collections.abc import Callable
+from types import TracebackType
+from typing import Self
 
 from bridge.messages import Event, Message, PlayerSetup
 from bridge.stage.outputs.output import Rack
 from bridge.stage.scheduler import Scheduler
+from engines.errors import SidemanError
+
+START_S = 10.0
+"""How long a JACK server may take to come up."""
 
 
 class FakeClock:
@@ -85,3 +94,63 @@ def play_until(
             clock.advance_to(until_ns)
             return left
         clock.advance_to(next_ns)
+
+
+class JackServer:
+    """A JACK server on the dummy driver, under a name of its own; clients find it through JACK_DEFAULT_SERVER.
+
+    Real time where that is allowed. `start` raises SidemanError where jackd is missing or does not come up.
+    """
+
+    RATE = 48_000
+    PERIOD = 256
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start it, and wait until clients can come."""
+        if not shutil.which("jackd"):
+            raise SidemanError("there is no jackd here (on Debian and Ubuntu: sudo apt install jackd2)")
+        for priority in (["-R", "-P", "70"], ["-r"]):
+            driver = ["-d", "dummy", "-r", str(self.RATE), "-p", str(self.PERIOD)]
+            self._process = subprocess.Popen(
+                ["jackd", "-n", self.name, *priority, *driver], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            if self._answers():
+                return
+            self.stop()
+        raise SidemanError("jackd does not come up here")
+
+    def _answers(self) -> bool:
+        import jack
+
+        jack.set_error_function(lambda _: None)
+        deadline_s = time.monotonic() + START_S
+        while self._process and self._process.poll() is None and time.monotonic() < deadline_s:
+            try:
+                jack.Client("sideman look", no_start_server=True, servername=self.name).close()
+                return True
+            except jack.JackOpenError:
+                time.sleep(0.05)
+        return False
+
+    def stop(self, kill: bool = False) -> None:
+        """Stop it, or kill it. May be called twice."""
+        process, self._process = self._process, None
+        if process:
+            if kill:
+                process.kill()
+            else:
+                process.terminate()
+            process.wait()

@@ -54,6 +54,7 @@ class MidiOutput:
         changes: list[Message] = []
         if self._present and not self._port.present():
             self._present = False
+            self._connections = None
             self._next_try_ns = now_ns
             changes.append(PortChanged(self._port.name, False, f"MIDI port {self._port.name} is gone; waiting for it"))
         if not self._present and now_ns >= self._next_try_ns:

@@ -1,0 +1,196 @@
+"""The stage on a real JACK server, with the dummy driver."""
+
+import os
+import subprocess
+import time
+from collections import deque
+
+import pytest
+
+from bridge.channel import Channel, module_command, pair
+from bridge.messages import (
+    Chunk,
+    Connections,
+    FromStage,
+    Left,
+    OutputSetup,
+    Play,
+    PlayerSetup,
+    PortChanged,
+    Quit,
+    Setup,
+    StageReady,
+)
+from bridge.stage.outputs.output import Rack
+from bridge.stage.outputs.ports import list_ports, open_existing
+from bridge.testing import JackServer
+from engines.errors import SidemanError
+from engines.music import Note
+
+jack = pytest.importorskip("jack", reason="the JACK library is not here", exc_type=OSError)
+pytestmark = pytest.mark.jack
+
+BAR = 3840
+PATIENCE_S = 20.0
+
+
+@pytest.fixture
+def server(monkeypatch):
+    name = f"sideman-test-{os.getpid()}"
+    monkeypatch.setenv("JACK_DEFAULT_SERVER", name)
+    found = JackServer(name)
+    try:
+        found.start()
+    except SidemanError as error:
+        pytest.skip(str(error))
+    yield found
+    found.stop()
+
+
+class Ear:
+    """A JACK client with a MIDI input: what came, with the frame it came on."""
+
+    def __init__(self, name="ear"):
+        self.client = jack.Client(name, no_start_server=True)
+        self.port = self.client.midi_inports.register("in")
+        self.heard = deque()
+        self.client.set_process_callback(self._process)
+        self.client.activate()
+
+    def _process(self, _frames):
+        start = self.client.last_frame_time
+        for offset, data in self.port.incoming_midi_events():
+            self.heard.append((start + offset, bytes(data)))
+
+    def close(self):
+        self.client.deactivate()
+        self.client.close()
+
+
+class Stage:
+    """A stage process with one MIDI output."""
+
+    def __init__(self, output, reconnect=None):
+        mine, theirs = pair()
+        with theirs:
+            self.process = subprocess.Popen(
+                module_command("bridge.stage.process", theirs.fileno()), pass_fds=[theirs.fileno()]
+            )
+        self.channel = Channel(mine, FromStage)
+        self.said = []
+        player = PlayerSetup("drums", (OutputSetup(*output.split(":", 1)),))
+        self.channel.send(Setup("sidemantest", (player,), 480_000, reconnect or {}))
+
+    def wait_for(self, kind, condition=lambda _: True):
+        """The next message of a kind that fulfils a condition; earlier ones are passed over."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while True:
+            while self.said:
+                message = self.said.pop(0)
+                if isinstance(message, kind) and condition(message):
+                    return message
+            assert self.channel.wait(max(0, deadline_s - time.monotonic())), f"no {kind}"
+            self.said += self.channel.receive()
+
+    def close(self):
+        if self.process.poll() is None:
+            self.channel.send(Quit())
+            self.process.wait(PATIENCE_S)
+        self.channel.close()
+
+
+@pytest.fixture
+def closing():
+    opened = []
+
+    def keep(part):
+        opened.append(part)
+        return part
+
+    yield keep
+    for part in reversed(opened):
+        part.close()
+
+
+def bars(count):
+    notes = tuple(Note(i * 240, 36 + i, 100, 100) for i in range(16))
+    return [Chunk("drums", 1, number, number + 1, number * BAR, BAR, "hit", notes) for number in range(count)]
+
+
+def test_every_note_arrives_in_order_and_on_its_frame(server, closing):
+    ear = closing(Ear())
+    stage = closing(Stage("midi", {"sidemantest:drums": ("ear:in",)}))
+    assert "MIDI sidemantest:drums, channel 10" in stage.wait_for(StageReady).outputs
+    assert stage.wait_for(Connections).ports == {"sidemantest:drums": ("ear:in",)}
+    stage.channel.send(Play(1, 0, 200))
+    for bar in bars(8):
+        stage.channel.send(bar)
+    left = []
+    while len(left) < 2 * 16 * 8:
+        left += stage.wait_for(Left).events
+    stage.close()
+    heard = [(frame, data) for frame, data in ear.heard if data[0] in (0x89, 0x99)]
+    assert [data for _, data in heard] == [
+        bytes((0x99 if event.velocity else 0x89, event.pitch, event.velocity or 64)) for event in left
+    ]
+    late_frames = sorted(frame - event.at_ns * server.RATE / 1e9 for (frame, _), event in zip(heard, left, strict=True))
+    spread = [late - late_frames[len(late_frames) // 2] for late in late_frames]
+    within_1_ms = sum(abs(late) <= 48 for late in spread) / len(spread)
+    print(f"arrival jitter: p50 {abs(spread[len(spread) // 4]) / 48:.3f} ms, {within_1_ms:.1%} within 1 ms")
+    assert within_1_ms > 0.75, "notes do not leave on their frames"
+
+
+def test_the_notes_end_at_the_other_side_when_control_dies(server, closing):
+    ear = closing(Ear())
+    stage = Stage("midi", {"x:drums": ("ear:in",)})
+    stage.wait_for(Connections)
+    stage.channel.send(Play(1, 0))
+    stage.channel.send(Chunk("drums", 1, 0, 1, 0, 400_000, "hit", (Note(0, 36, 100, 400_000),)))
+    stage.wait_for(Left)
+    stage.channel.close()
+    assert stage.process.wait(PATIENCE_S) == 0
+    heard = [data for _, data in ear.heard]
+    assert heard == [
+        b"\x99\x24\x64",
+        b"\x89\x24\x40",
+        b"\xb9\x40\x00",
+        b"\xb9\x7b\x00",
+        b"\xb9\x78\x00",
+    ]
+
+
+def test_a_server_that_dies_is_told_and_taken_up_again_with_its_connections(server, closing):
+    stage = closing(Stage("midi", {"x:drums": ("ear:in",)}))
+    stage.wait_for(StageReady)
+    server.stop(kill=True)
+    assert stage.wait_for(PortChanged) == PortChanged(
+        "sidemantest:drums", False, "MIDI port sidemantest:drums is gone; waiting for it"
+    )
+    server.start()
+    assert stage.wait_for(PortChanged).present
+    ear = closing(Ear())
+    stage.wait_for(Connections, lambda told: told.ports == {"sidemantest:drums": ("ear:in",)})
+    stage.channel.send(Play(1, 0))
+    stage.channel.send(bars(1)[0])
+    stage.wait_for(Left, lambda left: left.events[-1].song_tick == 15 * 240 + 100)
+    stage.close()
+    assert len([data for _, data in ear.heard if data[0] == 0x99]) == 16
+
+
+def test_an_existing_port_is_found_by_a_part_of_its_name_and_waited_for_when_it_goes(server, closing):
+    ear = Ear("Drum Machine")
+    stage = closing(Stage("midi:drum mach"))
+    stage.wait_for(StageReady)
+    stage.wait_for(Connections, lambda told: told.ports == {"sidemantest:drums": ("Drum Machine:in",)})
+    ear.close()
+    assert not stage.wait_for(PortChanged).present
+    closing(Ear("Drum Machine"))
+    assert stage.wait_for(PortChanged).present
+    stage.wait_for(Connections, lambda told: told.ports == {"sidemantest:drums": ("Drum Machine:in",)})
+
+
+def test_an_unknown_port_is_answered_with_the_ports_there_are(server, closing):
+    closing(Ear("Drum Machine"))
+    assert ("JACK", "Drum Machine:in") in list_ports()
+    with pytest.raises(SidemanError, match="drums: no MIDI port matches 'organ'; there are: .*Drum Machine:in"):
+        open_existing("organ", "drums", Rack("sidemantest"))
