@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from bridge.messages import Chunk, Outcome
 from bridge.players.grid import BarSpan
 from bridge.players.policy import Listener
@@ -118,10 +120,8 @@ class Offers:
     def _mapped(self, phrase: Phrase) -> Phrase:
         if not self._pitches:
             return phrase
-        notes = (
-            msgspec.structs.replace(note, pitch=self._pitches.get(note.pitch, note.pitch)) for note in phrase.notes
-        )
-        return Phrase.of(phrase.length, notes)
+        to = self._pitches
+        return Phrase.of(phrase.length, (structs.replace(n, pitch=to.get(n.pitch, n.pitch)) for n in phrase.notes))
 
 
 def fitted(phrase: Phrase, length: int) -> Phrase:
