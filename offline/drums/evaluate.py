@@ -30,7 +30,9 @@ GROOVE = "Groove MIDI Dataset"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `sideman evaluate drums`."""
-    parser.add_argument("models", nargs="*", metavar="MODEL", help="bundles, or folders or checkpoints of trainings")
+    parser.add_argument(
+        "models", nargs="*", metavar="[NAME=]MODEL", help="bundles, or folders or checkpoints of trainings"
+    )
     parser.add_argument("--data", type=Path, required=True, metavar="DATASET", help="a folder from prepare drums")
     parser.add_argument("--train", type=Path, metavar="DATASET", help="whose train.npz the baselines learn [--data]")
     parser.add_argument("--split", choices=("validation", "test", "all"), default="all", help="which to judge by [all]")
@@ -149,9 +151,10 @@ def _of_same_kind(train: DrumDataset | None, groove: bool) -> DrumDataset | None
 
 
 def _named(paths: Sequence[str]) -> dict[str, str]:
-    """A short name for each model, the folder's own where that tells them apart."""
-    short = [Path(path).name or path for path in paths]
-    return {name if short.count(name) == 1 else path: path for name, path in zip(short, paths, strict=True)}
+    """Path of each model by name: the one that was given, or the folder's own where that tells them apart."""
+    given = [path.partition("=") if "=" in path else (Path(path).resolve().name, "", path) for path in paths]
+    short = [name for name, _, _ in given]
+    return {name if short.count(name) == 1 else path: path for name, _, path in given}
 
 
 def _trials(args: argparse.Namespace) -> dict[str, Trial]:
