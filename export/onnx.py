@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,9 @@ def from_torch(
 
     batch = torch.export.Dim.DYNAMIC
     shapes = tuple({0: batch} if tensor.shape[:1] == (-1,) else None for tensor in inputs)
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # it warns about operators of packages that are not installed
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch deprecates parts of itself that its exporter still uses
         torch.onnx.export(
@@ -47,6 +51,7 @@ def from_torch(
             dynamic_shapes=shapes,
             verbose=False,
         )
+    logger.setLevel(level)
     _finish(path, outputs)
 
 

@@ -9,13 +9,24 @@ from typing import Any
 
 
 def from_torch(module: Any, example: Sequence[Any], path: Path) -> None:
-    """Trace a module whose forward takes the manifest's inputs in order and returns a tuple of tensors.
+    """Trace a module whose forward takes the manifest's inputs in order and returns a tensor or a tuple of them.
 
     example: its inputs; the traced module takes any batch.
     """
     import torch
 
+    class Whole(torch.nn.Module):
+        """The module with a tuple for an answer, even of one tensor."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = module.eval()
+
+        def forward(self, *inputs: Any) -> Any:
+            said = self.module(*inputs)
+            return said if isinstance(said, tuple) else (said,)
+
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit is deprecated, not gone
-        traced = torch.jit.freeze(torch.jit.trace(module.eval(), tuple(example)))  # type: ignore[no-untyped-call]
+        traced = torch.jit.freeze(torch.jit.trace(Whole().eval(), tuple(example)))  # type: ignore[no-untyped-call]
         torch.jit.save(traced, str(path))
