@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from engines.bundle import MANIFEST, Bundle, find
 from engines.drums.engine import load_model as load_bundle
+from engines.drums.groove import GrooveModel
 from engines.drums.model import DrumModel
 from engines.errors import BundleError, SidemanError
+from engines.runtime import Graph
 from offline.drums.lstm.run import BEST, LstmRun
+
+if TYPE_CHECKING:
+    from torch import nn
 
 LSTM_SUFFIXES = (".keras", ".h5")
 
@@ -23,7 +32,7 @@ def load_model(path: str) -> DrumModel:
         return load_bundle(Bundle.load(_bundle(path)))
     if place.suffix in LSTM_SUFFIXES or (place / BEST).is_file():
         return LstmRun(place).model()
-    raise SidemanError(f"{path} is neither a bundle nor a training's folder")
+    return _groove(place)
 
 
 def _bundle(path: str) -> Path:
@@ -31,3 +40,30 @@ def _bundle(path: str) -> Path:
         return find(path)
     except BundleError as problem:
         raise SidemanError(f"{problem}; a training's folder or checkpoint will do too") from problem
+
+
+def _groove(folder: Path) -> GrooveModel:
+    """The checkpoint's own networks, without export."""
+    from offline.drums.groove.config import read_hparams
+
+    read_hparams(folder)  # says what is wrong with a folder of another kind before torch is loaded
+    from offline.drums.groove.network import HumaniserModule, StepModule
+    from offline.drums.groove.train import load_checkpoint
+
+    step, humaniser, table = load_checkpoint(folder)
+    return GrooveModel(
+        _graph(StepModule(step).eval(), ("past", "copies", "agreement", "context")),
+        _graph(HumaniserModule(humaniser).eval(), ("around", "heard", "means", "context")),
+        table,
+    )
+
+
+def _graph(module: nn.Module, inputs: tuple[str, ...]) -> Graph:
+    import torch
+
+    def run(**values: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        with torch.inference_mode():
+            said = module(*(torch.from_numpy(np.ascontiguousarray(values[name])) for name in inputs))
+        return tuple(each.numpy() for each in (said if isinstance(said, tuple) else (said,)))
+
+    return run
