@@ -23,6 +23,7 @@ COMMANDS = {
     "bundles": ("list the bundles there are, and verify them", "bridge.bundles"),
     "ports": ("list MIDI ports and sound devices", "bridge.ports"),
     "doctor": ("say what works on this machine, what does not, and the remedy", "bridge.doctor"),
+    "check": ("hold an engine of your own against the rules", "bridge.check"),
     "bench": ("measure speed and size here, each against its target", "bridge.bench"),
 }
 """Name to (what it does, module)."""

@@ -1,0 +1,158 @@
+"""`sideman check ENGINE`: the conformance suite that the author of an engine runs (docs/ENGINES.md)."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from collections.abc import Callable, Iterator
+
+from bridge.players.worker import check_phrase, one_line
+from engines.bundle import Bundle, find
+from engines.engine import Engine, Played, Request, State
+from engines.errors import SidemanError
+from engines.music import Meter, Phrase
+from engines.parameter import RESERVED_NAMES, Parameters, Value
+from engines.registry import engine_class
+
+BARS = 24
+SEED = 1
+TEMPO_BPM = 120.0
+METERS = (Meter(4, 4), Meter(7, 8), Meter(2, 4))
+SHARE_OF_A_BAR = 0.25
+"""Of the bar's length that making it may take at p99; what takes longer lives on the late policy."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which engine."""
+    parser.add_argument("engine", help="its name among the entry points of sideman.engines")
+    parser.add_argument("--bundle", default="", help="the bundle it plays, if it needs one")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a line for each rule; 1 if one is broken."""
+    bundle = Bundle.load(find(args.bundle)) if args.bundle else None
+    engine = engine_class(args.engine).load(bundle)
+    broken = 0
+    for rule, check in RULES.items():
+        try:
+            said = check(engine)
+            print(f"ok      {rule}{f': {said}' if said else ''}", flush=True)
+        except Exception as error:  # anyone's engine may raise anything
+            broken += 1
+            print(f"BROKEN  {rule}: {one_line(error)}", flush=True)
+    return int(broken > 0)
+
+
+def played(
+    engine: Engine, meter: Meter = METERS[0], turned: dict[str, Value] | None = None
+) -> Iterator[tuple[Phrase, State]]:
+    """The first bars, and the state after each; each bar is checked for its span."""
+    values = Parameters(engine.parameters).snapshot() | (turned or {})
+    state = engine.start(SEED)
+    for bar in range(BARS):
+        request = asked(bar, meter, values)
+        phrase, state = engine.generate(request, state)
+        check_phrase(phrase, request)
+        yield phrase, state
+
+
+def asked(bar: int, meter: Meter, values: dict[str, Value], *, take: int = 0, fill: bool = False) -> Request:
+    """A request as the planner makes it."""
+    return Request(
+        bar=bar, start_tick=bar * meter.bar_ticks, length_ticks=meter.bar_ticks, meter=meter, tempo_bpm=TEMPO_BPM,
+        parameters=values, seed=SEED, take=take, fill=fill, vary=take > 0,
+    )  # fmt: skip
+
+
+def names(engine: Engine) -> str:
+    """Parameter names can be OSC addresses, are not those of verbs, and the defaults are in range."""
+    for parameter in engine.parameters:
+        if parameter.name in RESERVED_NAMES:
+            raise SidemanError(f"{parameter.name} is the name of a verb or an output of every player")
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", parameter.name):
+            raise SidemanError(
+                f"{parameter.name!r} cannot be part of an OSC address; use lower-case letters, digits, _"
+            )
+        parameter.check(parameter.default)
+    found = [parameter.name for parameter in engine.parameters]
+    if len(found) != len(set(found)):
+        raise SidemanError("two parameters have the same name")
+    return f"{len(found)} of them"
+
+
+def spans(engine: Engine) -> str:
+    """Every bar is of the length asked for, in any metre, and its notes lie inside."""
+    for meter in METERS:
+        for _ in played(engine, meter):
+            pass
+    return ", ".join(map(str, METERS))
+
+
+def extremes(engine: Engine) -> str:
+    """It plays at both ends of every parameter."""
+    for parameter in engine.parameters:
+        ends: tuple[Value, ...] = parameter.choices if parameter.kind == "choice" else (parameter.low, parameter.high)
+        for value in (False, True) if parameter.kind == "bool" else ends:
+            checked = parameter.check(value)
+            try:
+                next(played(engine, turned={parameter.name: checked}))
+            except Exception as error:  # as above
+                raise SidemanError(f"with {parameter.name} at {checked}: {one_line(error)}") from error
+    return f"{len(engine.parameters)} parameters"
+
+
+def same(engine: Engine) -> str:
+    """The same seed makes the same music."""
+    if [phrase for phrase, _ in played(engine)] != [phrase for phrase, _ in played(engine)]:
+        raise SidemanError("two runs with the same seed differ; draw from engines.randomness.generator alone")
+    return ""
+
+
+def unchanged(engine: Engine) -> str:
+    """A state that was given is as it was: another take, undo and hot swap rest on it."""
+    *_, (_, state) = played(engine)
+    values = Parameters(engine.parameters).snapshot()
+    first, _ = engine.generate(asked(BARS, METERS[0], values), state)
+    engine.generate(asked(BARS, METERS[0], values, take=1), state)
+    engine.generate(asked(BARS, METERS[0], values, fill=True), state)
+    again, _ = engine.generate(asked(BARS, METERS[0], values), state)
+    if again != first:
+        raise SidemanError("generate changed the state it was given: a bar asked for again differs; return a new state")
+    return ""
+
+
+def primes(engine: Engine) -> str:
+    """It goes on from bars that another worker played."""
+    history = [Played(METERS[0], phrase) for phrase, _ in played(engine)]
+    state = engine.prime(history, SEED)
+    request = asked(BARS, METERS[0], Parameters(engine.parameters).snapshot())
+    phrase, _ = engine.generate(request, state)
+    check_phrase(phrase, request)
+    engine.prime((), SEED)
+    return ""
+
+
+def quick(engine: Engine) -> str:
+    """A bar takes a small part of a bar."""
+    bar_s = METERS[0].bar_ticks / 960 * 60 / TEMPO_BPM
+    took_s, before_s = [], time.perf_counter()
+    for _ in played(engine):
+        now_s = time.perf_counter()
+        took_s.append(now_s - before_s)
+        before_s = now_s
+    longest_s = max(took_s[2:])
+    if longest_s > bar_s * SHARE_OF_A_BAR:
+        raise SidemanError(f"{longest_s * 1e3:.0f} ms for a bar of {bar_s:g} s; the late policy will play most bars")
+    return f"{longest_s * 1e3:.1f} ms at most for a bar of {bar_s:g} s"
+
+
+RULES: dict[str, Callable[[Engine], str]] = {
+    "its parameters have names of their own": names,
+    "a bar is as long as it was asked to be": spans,
+    "every parameter can be turned to its ends": extremes,
+    "the same seed makes the same music": same,
+    "a state is never changed": unchanged,
+    "it goes on from what was played": primes,
+    "it is quick enough": quick,
+}
