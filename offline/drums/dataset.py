@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from engines.drums.bar import INSTRUMENTS, Bar, hits
 from engines.errors import SidemanError
 from engines.music import STEP_TICKS, Meter
+from offline.data.split import fingerprint
 
 SPLITS = ("train", "validation", "test")
+FINGERPRINT_BARS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,17 @@ class Piece:
     def bar_count(self) -> int:
         """Bars in the piece."""
         return len(self.masks) // self.steps_per_bar
+
+    def fingerprint(self) -> str:
+        """The same for pieces of the same metre and hits, whatever their tempo, velocity and timing.
+
+        So the same music is found under another name or in another export. Single bars recur in all music; a piece
+        shorter than FINGERPRINT_BARS (a fill) is no more than that and must equal in velocity and timing too.
+        """
+        parts = [str(self.meter).encode(), self.masks.tobytes()]
+        if self.bar_count < FINGERPRINT_BARS:
+            parts += [self.velocity.tobytes(), self.offset.tobytes()]
+        return fingerprint(*parts)
 
     def bars(self) -> tuple[Bar, ...]:
         """The piece bar by bar, as the models take it."""

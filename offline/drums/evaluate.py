@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
     train = None if args.no_baselines else _train(args)
     vocabulary = _vocabulary(args)
     parts = _parts(args, train)
+    _say_leaks(parts, train)
     models: dict[str, DrumModel] = {name: load_model(path) for name, path in _named(args.models).items()}
     baselines: dict[str, DrumModel] = dict(fit_baselines(train)) if train is not None else {}
     trials = _trials(args)
@@ -140,6 +141,13 @@ def _parts(args: argparse.Namespace, train: DrumDataset | None) -> list[Part]:
         )
         for name, pieces in sorted(grouped.items())
     ]
+
+
+def _say_leaks(parts: Sequence[Part], train: DrumDataset | None) -> None:
+    learned = {piece.fingerprint() for piece in train.pieces()} if train is not None else set()
+    known = sorted({piece.path for part in parts for piece in part.pieces if piece.fingerprint() in learned})
+    if known:
+        print(f"warning: {len(known)} of the files to judge by are in train.npz too, such as {known[0]}")
 
 
 def _of_same_kind(train: DrumDataset | None, groove: bool) -> DrumDataset | None:

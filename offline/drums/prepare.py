@@ -17,7 +17,7 @@ from engines.music import Meter
 from offline.data.labels import NAMES, Label, read_labels
 from offline.data.midi import UnusableError, read_drums
 from offline.data.source import MAX_FILE_BYTES, MAX_LABEL_BYTES, Source
-from offline.data.split import assign_splits, fingerprint, leaks
+from offline.data.split import assign_splits, leaks
 from offline.drums.dataset import SPLITS, DrumDataset, Piece
 from offline.drums.quantise import Tally, quantise
 from offline.drums.vocabulary import Vocabulary
@@ -26,7 +26,6 @@ MIDI_SUFFIXES = (".mid", ".midi", ".smf", ".kar")
 VOCABULARY_FILE = "vocab_topN.json"
 REPORT_FILE = "report.json"
 _SHOWN = 12
-_FINGERPRINT_BARS = 2
 
 
 @dataclass(slots=True)
@@ -151,7 +150,7 @@ def _drop_duplicates(found: Found, splits: list[str], allowed: bool) -> dict[str
     Returns the paths that lost a piece, each with the path of its twin. Raises SidemanError unless allowed.
     """
     where = [(f, p) for f, pieces in enumerate(found.pieces) for p in range(len(pieces))]
-    pairs = leaks([splits[f] for f, _ in where], [_fingerprint(found.pieces[f][p]) for f, p in where])
+    pairs = leaks([splits[f] for f, _ in where], [found.pieces[f][p].fingerprint() for f, p in where])
     twins = [(where[i], where[j][0]) for i, j in pairs]
     if pairs and not allowed:
         shown = [
@@ -166,18 +165,6 @@ def _drop_duplicates(found: Found, splits: list[str], allowed: bool) -> dict[str
     for f, pieces in enumerate(found.pieces):
         found.pieces[f] = [piece for p, piece in enumerate(pieces) if (f, p) not in gone]
     return {found.labels[f].path: found.labels[twin].path for (f, _), twin in twins}
-
-
-def _fingerprint(piece: Piece) -> str:
-    """The metre and the hits of a whole piece, whatever its tempo, velocity and timing.
-
-    So the same music is found under another name or in another export. Single bars recur in all music; a piece
-    shorter than _FINGERPRINT_BARS (a fill) is no more than that and must equal in velocity and timing too.
-    """
-    parts = [str(piece.meter).encode(), piece.masks.tobytes()]
-    if piece.bar_count < _FINGERPRINT_BARS:
-        parts += [piece.velocity.tobytes(), piece.offset.tobytes()]
-    return fingerprint(*parts)
 
 
 def _report(

@@ -223,6 +223,15 @@ def test_a_held_out_folder_takes_its_baselines_from_another(tmp_path: Path, caps
     assert ("real", "groove test") in rows(tmp_path / "bare")
 
 
+def test_files_that_were_learned_from_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = dataset(tmp_path / "ds", "train", "validation")
+    run("--data", str(data), "-o", str(tmp_path / "out"), *QUICK)
+    assert "warning" not in capsys.readouterr().out
+    (data / "validation.npz").write_bytes((data / "train.npz").read_bytes())
+    run("--data", str(data), "-o", str(tmp_path / "out"), *QUICK)
+    assert "warning: 6 of the files to judge by are in train.npz too, such as train0.mid" in capsys.readouterr().out
+
+
 def test_the_same_seed_gives_the_same_table(tmp_path: Path) -> None:
     data = dataset(tmp_path / "ds", "train", "validation")
     for name in ("one", "two"):
