@@ -189,7 +189,7 @@ class _Tone(_Voice):
 
 
 def limited(mix: Samples) -> Samples:
-    """Samples up to KNEE as they are, above bent so that none reaches 1. Each by itself: no block is heard."""
+    """Samples up to KNEE as they are, above bent so that none passes 1. Each by itself: no block is heard."""
     over = np.abs(mix) - KNEE
     if not (over > 0).any():
         return mix

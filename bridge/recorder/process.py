@@ -125,6 +125,9 @@ def serve(channel: Channel) -> None:
     recorder = Recorder(first)
     with contextlib.suppress(ChannelClosedError, _EndedError):
         _record(channel, recorder)
+    with contextlib.suppress(ChannelClosedError):
+        for message in channel.receive():  # what had arrived when it was ended
+            recorder.handle(message)
     written = recorder.write()
     with contextlib.suppress(ChannelClosedError):
         _tell(channel, recorder)

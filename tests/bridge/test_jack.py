@@ -192,5 +192,5 @@ def test_an_existing_port_is_found_by_a_part_of_its_name_and_waited_for_when_it_
 def test_an_unknown_port_is_answered_with_the_ports_there_are(server, closing):
     closing(Ear("Drum Machine"))
     assert ("JACK", "Drum Machine:in") in list_ports()
-    with pytest.raises(SidemanError, match="drums: no MIDI port matches 'organ'; there are: .*Drum Machine:in"):
+    with pytest.raises(SidemanError, match=r"drums: no MIDI port matches 'organ'; there are: .*Drum Machine:in"):
         open_existing("organ", "drums", Rack("sidemantest"))
