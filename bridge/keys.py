@@ -17,6 +17,7 @@ from engines.parameter import Value
 
 TEMPO_STEP_BPM = 2.0
 DENSITY_STEP = 0.1
+LINE_WIDTH = 76
 DENSITY_MIDDLE = 0.5
 """Where density starts from when it was the model's own choice."""
 
@@ -223,12 +224,17 @@ class Keys:
 
 
 def help_lines(players: tuple[str, ...] = ()) -> list[str]:
-    """What the keys do, in two or three lines."""
+    """What the keys do, in lines that fit a terminal."""
     texts = [f"{key.name} {key.help}" for key in KEYS]
     if len(players) > 1:
         texts.append(f"1-{min(len(players), 9)} choose among {', '.join(players)}")
-    third = -(-len(texts) // 3)
-    return [" · ".join(texts[i : i + third]) for i in range(0, len(texts), third)]
+    lines = [texts[0]]
+    for text in texts[1:]:
+        if len(lines[-1]) + len(text) < LINE_WIDTH:
+            lines[-1] += f" · {text}"
+        else:
+            lines.append(text)
+    return lines
 
 
 def _split(data: bytes) -> tuple[bytes, bytes]:
