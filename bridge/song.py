@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import subprocess
 import tempfile
@@ -85,8 +86,11 @@ def write_song(path: Path, song: Sequence[SongBar], soundfont: Path | None = Non
         else:
             _write_with_kit(partial, song)
         partial.replace(path)
+    except OSError as error:
+        raise SidemanError(f"{path} cannot be written: {error.strerror or error}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def song_notes(song: Sequence[SongBar]) -> tuple[list[Note], int]:

@@ -212,6 +212,7 @@ def test_live_records_the_very_file_that_generate_writes(
     [
         (["-o", "x.txt"], "x.txt has no ending"),
         (["-o", "nowhere/x.mid"], "there is no folder nowhere"),
+        (["-o", f"{'x' * 300}.mid"], "cannot be written: File name too long"),
         (["-o", "x.mid", "--bars", "0"], "--bars takes a whole number from 1"),
         (["-o", "x.mid", "--bars", "nine"], "argument --bars: invalid int value"),
         (["-o", "x.mid", "--bpm", "nan"], "--bpm takes a number from 20 to 999"),
