@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from engines.bundle import shipped as shipped_bundles
 from engines.drums.model import ANY_STYLE, Controls, DrumModel
 from engines.errors import SidemanError
 from engines.music import Meter
@@ -19,7 +20,7 @@ from offline.drums.dataset import DrumDataset, Piece
 from offline.drums.feel import Feel, Guess, HasFeel, controls
 from offline.drums.freerun import TEMPERATURES, Start, Trial, model_playing, real_playing, starts
 from offline.drums.metrics import Scores
-from offline.drums.models import load_model
+from offline.drums.models import load_model, load_vocabulary
 from offline.drums.prepare import VOCABULARY_FILE
 from offline.drums.results import REAL, SEED_ROW, Comparison, Result, render, write_csv
 from offline.drums.vocabulary import Vocabulary
@@ -107,6 +108,12 @@ def _vocabulary(args: argparse.Namespace) -> Vocabulary | None:
     for folder in (args.data, args.train):
         if folder is not None and (folder / VOCABULARY_FILE).exists():
             return Vocabulary.load(folder / VOCABULARY_FILE)
+    shipped = [path.name for path in shipped_bundles()]
+    for path in (*_named(args.models).values(), *shipped):
+        vocabulary = load_vocabulary(path)
+        if vocabulary is not None:
+            print(f"accuracy and perplexity by the vocabulary of {path}")
+            return vocabulary
     print(f"no accuracy and perplexity of tokens: no {VOCABULARY_FILE} beside the data (--train DATASET has one)")
     return None
 

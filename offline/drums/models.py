@@ -15,6 +15,7 @@ from engines.drums.model import DrumModel
 from engines.errors import BundleError, SidemanError
 from engines.runtime import Graph
 from offline.drums.lstm.run import BEST, LstmRun
+from offline.drums.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,9 +31,24 @@ def load_model(path: str) -> DrumModel:
     place = Path(path).expanduser()
     if (place / MANIFEST).is_file() or not place.exists():
         return load_bundle(Bundle.load(_bundle(path)))
-    if place.suffix in LSTM_SUFFIXES or (place / BEST).is_file():
+    if _is_lstm(place):
         return LstmRun(place).model()
     return _groove(place)
+
+
+def load_vocabulary(path: str) -> Vocabulary | None:
+    """The vocabulary of a model that `load_model` takes; None for a model without one."""
+    place = Path(path).expanduser()
+    if _is_lstm(place):
+        return LstmRun(place).hparams.vocabulary()
+    if place.exists() and not (place / MANIFEST).is_file():
+        return None
+    masks = Bundle.load(_bundle(path)).manifest.config.get("masks")
+    return Vocabulary(tuple(masks), (0,) * (len(masks) + 1)) if masks else None
+
+
+def _is_lstm(place: Path) -> bool:
+    return place.suffix in LSTM_SUFFIXES or (place / BEST).is_file()
 
 
 def _bundle(path: str) -> Path:
