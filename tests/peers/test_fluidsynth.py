@@ -1,0 +1,112 @@
+"""FluidSynth as the drum module at the other end of our virtual port, on JACK."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from bridge.channel import Channel, module_command, pair
+from bridge.messages import (
+    AskStatus,
+    Chunk,
+    Connections,
+    FromStage,
+    Left,
+    OutputSetup,
+    Play,
+    PlayerSetup,
+    Quit,
+    Setup,
+    StageStatus,
+)
+from bridge.testing import JackServer
+from engines.errors import SidemanError
+from engines.music import Note
+
+pytestmark = [pytest.mark.jack, pytest.mark.peer]
+
+BAR = 3840
+BARS = 32
+NOTES_A_BAR = 64
+PATIENCE_S = 30.0
+FONTS = ("/usr/share/sounds/sf2/default-GM.sf2", "/usr/share/sounds/sf2/TimGM6mb.sf2")
+
+
+@pytest.fixture
+def server(monkeypatch):
+    name = f"sideman-peer-{os.getpid()}"
+    monkeypatch.setenv("JACK_DEFAULT_SERVER", name)
+    found = JackServer(name)
+    try:
+        found.start()
+    except SidemanError as error:
+        pytest.skip(str(error))
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def fluidsynth(server, tmp_path):
+    """A running FluidSynth; its log has a line for each note it was sent."""
+    font = next((font for font in FONTS if Path(font).exists()), None)
+    if not shutil.which("fluidsynth") or not font:
+        pytest.skip("no fluidsynth with a sound font here (sudo apt install fluidsynth timgm6mb-soundfont)")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = ["audio.jack.autoconnect=0", "midi.jack.id=module", f"shell.port={port}"]
+    command = ["fluidsynth", "-i", "-s", "-v", "-a", "jack", "-m", "jack", "-r", "48000"]
+    command += [part for option in options for part in ("-o", option)]
+    log = tmp_path / "fluidsynth.log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen([*command, font], stdin=subprocess.PIPE, stdout=stream, stderr=stream)
+    yield log
+    process.terminate()
+    process.communicate()
+
+
+def test_two_thousand_notes_through_the_virtual_port_and_none_lost(fluidsynth):
+    mine, theirs = pair()
+    with theirs:
+        process = subprocess.Popen(module_command("bridge.stage.process", theirs.fileno()), pass_fds=[theirs.fileno()])
+    channel = Channel(mine, FromStage)
+    player = PlayerSetup("drums", (OutputSetup("midi"),))
+    channel.send(Setup("sidemantest", (player,), 960_000, {"sidemantest:drums": ("module:midi_00",)}))
+    messages = []
+
+    def wait_for(kind, condition=lambda _: True):
+        deadline_s = time.monotonic() + PATIENCE_S
+        while True:
+            for message in messages:
+                if isinstance(message, kind) and condition(message):
+                    return message
+            assert channel.wait(max(0, deadline_s - time.monotonic())), f"no {kind}"
+            messages.extend(channel.receive())
+
+    wait_for(Connections, lambda told: told.ports["sidemantest:drums"] == ("module:midi_00",))
+    channel.send(Play(1, 0, 500))
+    step = BAR // NOTES_A_BAR
+    notes = tuple(Note(i * step, 35 + i % 40, 1 + i, step) for i in range(NOTES_A_BAR))
+    for bar in range(BARS):
+        channel.send(Chunk("drums", 1, bar, bar + 1, bar * BAR, BAR, "hit", notes))
+    wait_for(Left, lambda left: left.events[-1].song_tick == BARS * BAR)
+    channel.send(AskStatus())
+    status = wait_for(StageStatus)
+    print(
+        f"dispatch: p50 {status.late_p50_us:.0f} us, p99 {status.late_p99_us:.0f} us, max {status.late_max_us:.0f} us"
+    )
+    channel.send(Quit())
+    assert process.wait(PATIENCE_S) == 0
+    channel.close()
+    log = fluidsynth.read_text(errors="replace")
+    voices = re.findall(r"noteon\s+9\s+(\d+)\s+(\d+)\s+(\d+)", log)  # several to a note, numbered by it
+    heard = {number: (int(pitch), int(velocity)) for pitch, velocity, number in voices}
+    assert len(heard) == BARS * NOTES_A_BAR == 2_048
+    assert Counter(heard.values()) == Counter((note.pitch, note.velocity) for note in notes for _ in range(BARS))
+    assert len(set(re.findall(r"noteoff\s+9\s+\d+\s+0\s+(\d+)", log))) == 2_048
