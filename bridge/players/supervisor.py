@@ -34,6 +34,9 @@ class Supervisor:
         on_answer: Callable[[Primed | Made | Failed], None],
         on_lost: Callable[[str], None],
         on_broken: Callable[[str], None],
+        *,
+        hang_s: float = HANG_S,
+        pauses_s: tuple[float, ...] = PAUSES_S,
     ) -> None:
         self.load = load
         self._on_ready = on_ready
@@ -44,7 +47,8 @@ class Supervisor:
         self._ready = False
         self._closed = False
         self._losses = 0
-        self._hang_s = HANG_S
+        self._least_hang_s = self._hang_s = hang_s
+        self._pauses_s = pauses_s
         self._watch: asyncio.TimerHandle | None = None
         self._reason = ""
 
@@ -92,7 +96,7 @@ class Supervisor:
         self._wait(None)
         if isinstance(message, WorkerReady):
             self._ready = True
-            self._hang_s = max(HANG_S, 2 * message.bar_p99_s)
+            self._hang_s = max(self._least_hang_s, 2 * message.bar_p99_s)
             self._on_ready(message)
         elif isinstance(message, Failed) and message.id == 0:
             self._reason = message.text  # it leaves now
@@ -106,11 +110,11 @@ class Supervisor:
         if self._closed:
             return
         self._child, self._ready = None, False
-        if self._losses >= len(PAUSES_S) or (self._reason not in ("died", "hung") and self._losses == 0):
+        if self._losses >= len(self._pauses_s) or (self._reason not in ("died", "hung") and self._losses == 0):
             self._closed = True
             self._on_broken(self._reason)
             return
-        pause_s = PAUSES_S[self._losses]
+        pause_s = self._pauses_s[self._losses]
         self._losses += 1
         self._on_lost(self._reason)
         asyncio.get_running_loop().call_later(pause_s, self._restart)

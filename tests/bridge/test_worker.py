@@ -1,0 +1,140 @@
+"""The worker as a process, and as the object inside it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.channel import Channel, ChannelClosedError, module_command, pair
+from bridge.messages import Failed, FromWorker, Generate, Load, Made, Prime, Primed, WorkerReady
+from bridge.players.worker import NICENESS
+from engines.engine import Played, Request
+from engines.music import Meter, Note, Phrase
+
+
+class Process:
+    """A worker process and our end of its channel."""
+
+    def __init__(self, load: Load) -> None:
+        mine, theirs = pair()
+        command = module_command("bridge.players.worker", theirs.fileno())
+        self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE)
+        theirs.close()
+        accepts: Any = FromWorker
+        self.channel = Channel(mine, accepts)
+        self.channel.send(load)
+
+    def ask(self, message: Prime | Generate) -> Primed | Made | Failed:
+        self.channel.send(message)
+        answer: Primed | Made | Failed = self.channel.first()
+        return answer
+
+    def close(self) -> str:
+        self.channel.close()
+        self.process.wait(10)
+        assert self.process.stderr
+        with self.process.stderr as stream:
+            return stream.read().decode()
+
+
+@pytest.fixture
+def worker(troubled: Path) -> Iterator[Process]:
+    process = Process(Load("troubled", "", "auto", 1))
+    assert isinstance(process.channel.first(), WorkerReady)
+    yield process
+    process.close()
+
+
+def request(trouble: str = "none", bar: int = 0) -> Request:
+    return Request(
+        bar=bar,
+        start_tick=bar * 3840,
+        length_ticks=3840,
+        meter=Meter(),
+        tempo_bpm=120.0,
+        parameters={"trouble": trouble},
+    )
+
+
+def test_ready_says_what_it_is_and_only_then_steps_back(troubled: Path) -> None:
+    process = Process(Load("troubled", "", "auto", 1))
+    ready = process.channel.first()
+    assert [parameter.name for parameter in ready.parameters] == ["trouble"]
+    assert ready.description == "troubled"
+    assert 0.0 < ready.bar_p99_s < 1.0
+    assert isinstance(process.ask(Generate(1, 0, request())), Made)
+    if hasattr(os, "getpriority"):
+        assert os.getpriority(os.PRIO_PROCESS, process.process.pid) >= NICENESS
+    assert process.close() == ""
+    assert process.process.returncode == 0
+
+
+def test_any_bar_can_be_made_again_from_a_state_that_is_kept(worker: Process) -> None:
+    first = worker.ask(Generate(1, 0, request()))
+    second = worker.ask(Generate(2, 1, request(bar=1), keep=(1,)))
+    again = worker.ask(Generate(3, 1, request(bar=1), keep=(2,)))
+    assert isinstance(first, Made)
+    assert isinstance(second, Made)
+    assert isinstance(again, Made)
+    assert first.phrase.notes[0].pitch == 36
+    assert second.phrase == again.phrase == Phrase(3840, (Note(0, 37, 100, 100),))
+    forgotten = worker.ask(Generate(4, 999, request()))
+    assert forgotten == Failed(4, "state 999 is no longer kept")
+
+
+def test_primed_with_what_was_played_it_goes_on_from_there(worker: Process) -> None:
+    history = (Played(Meter(), Phrase(3840)),) * 5
+    assert worker.ask(Prime(7, history)) == Primed(7)
+    made = worker.ask(Generate(8, 7, request(bar=5)))
+    assert isinstance(made, Made)
+    assert made.phrase.notes[0].pitch == 41
+
+
+@pytest.mark.parametrize(
+    ("trouble", "text"),
+    [
+        ("raise", "ZeroDivisionError: first line second line"),
+        ("mistake", "turn it down"),
+        ("exit", "SystemExit: 3"),
+        ("length", "3841 ticks instead of 3840"),
+        ("outside", "outside its span"),
+        ("float", "no Python int"),
+        ("notes", "5000 notes"),
+        ("none_at_all", "NoneType instead of a Phrase"),
+    ],
+)
+def test_an_engine_in_trouble_costs_one_answer(worker: Process, trouble: str, text: str) -> None:
+    failed = worker.ask(Generate(1, 0, request(trouble)))
+    assert isinstance(failed, Failed)
+    assert text in failed.text
+    assert "\n" not in failed.text
+    assert isinstance(worker.ask(Generate(2, 0, request())), Made)
+
+
+@pytest.mark.parametrize(
+    ("engine", "text"),
+    [
+        ("trouble", "there is no engine trouble; did you mean troubled?"),
+        ("reserved", "calls a parameter hold, a reserved name"),
+        ("gone", "engine gone cannot be imported"),
+    ],
+)
+def test_an_engine_that_cannot_be_loaded_is_told_in_one_line(troubled: Path, engine: str, text: str) -> None:
+    process = Process(Load(engine, "", "auto", 1))
+    failed = process.channel.first()
+    assert isinstance(failed, Failed)
+    assert failed.id == 0
+    assert text in failed.text
+    with pytest.raises(ChannelClosedError):
+        process.channel.first()
+    assert process.close() == ""
+
+
+def test_it_runs_on_this_python() -> None:
+    assert module_command("x", 3)[0] == sys.executable
