@@ -121,7 +121,6 @@ class OscDoor:
     def _readable(self) -> None:
         turn: list[tuple[Sender, Incoming] | None] = []
         values: dict[str, int] = {}
-        now_s = time.time()
         for _ in range(MESSAGES_PER_WAKE):
             try:
                 packet, sender = self._receive()
@@ -136,7 +135,7 @@ class OscDoor:
                 self._error(sender, "", str(error))
                 continue
             for message in messages:
-                if message.at_s > now_s:
+                if message.at_s:
                     self._postpone(sender, message)
                     continue
                 if self._is_value(message):

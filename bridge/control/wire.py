@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import struct
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,7 @@ MESSAGES_MAX = 512
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A message that came in. at_s: when it is to be done, in seconds since 1970; what is past is done at once."""
+    """A message that came in. at_s: when it is to be done, in seconds since 1970, or 0: at once."""
 
     at_s: float
     address: str
@@ -47,7 +48,11 @@ def parse(packet: bytes) -> list[Incoming]:
         logging.disable(logging.NOTSET)
     if len(messages) > MESSAGES_MAX:
         raise SidemanError(f"a bundle of {len(messages)} messages; at most {MESSAGES_MAX} are taken")
-    return [Incoming(timed.time, timed.message.address, tuple(timed.message.params)) for timed in messages]
+    now_s = time.time()
+    return [
+        Incoming(timed.time if timed.time > now_s else 0.0, timed.message.address, tuple(timed.message.params))
+        for timed in messages
+    ]
 
 
 def encode(address: str, arguments: Sequence[Value]) -> bytes:
