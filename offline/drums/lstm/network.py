@@ -6,6 +6,7 @@ Keras is needed and nowhere else: TensorFlow takes seconds to load.
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def load_weights(network: keras.Model, path: Path) -> None:
     """Take the weights of a .keras or .h5 checkpoint; nothing in the file is run. Raises ValueError if they differ."""
     try:
         network.load_weights(path)
-    except (OSError, KeyError, IndexError) as error:
+    except (OSError, KeyError, IndexError, zipfile.BadZipFile) as error:
         raise ValueError(str(error)) from error
 
 

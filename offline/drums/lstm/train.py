@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,11 @@ def train(data: Path, config: LstmConfig, folder: Path) -> dict[str, Any]:
         f"validation {validation.steps:,} of {len(held)}; {folder}",
         flush=True,
     )
-    lstm_fit.fit(network, corpus, validation, config, folder)
+    try:
+        lstm_fit.fit(network, corpus, validation, config, folder)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; the same command with -o {folder} goes on after the last whole epoch", file=sys.stderr)
+        raise
     best = LstmRun(folder).network()
     logging.getLogger("absl").setLevel(logging.ERROR)  # Keras calls .h5 legacy; the seed's tools read it
     best.save(folder / BEST_H5)
