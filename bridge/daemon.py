@@ -111,7 +111,6 @@ class Daemon:
             player.on_changed = self._player_changed
             player.planner.on_cued = self.transport.cued
             player.start()
-        self.tape.start(self.song.tempo_mbpm, self._set.meter)
         await self.stagehand.start()
         await self._loaded.wait()
         for name, player in self.players.items():
@@ -126,6 +125,7 @@ class Daemon:
         self.transport.on_meter = self._meter_changed
         for planner in self.transport.planners:
             planner.last_bar = None if self._options.bars is None else self._options.bars - 1
+        self.tape.start(self.transport.tempo_mbpm, self.transport.meter)
         self._take_keys()
         self.transport.play()
 

@@ -52,7 +52,7 @@ class Transport:
         self._position_tick = 0
         self._wanted = False
         self._cueing = False
-        self._resuming = False
+        self._down = False
         self._resume: tuple[int, int] | None = None  # (song tick, when it is to be) for a new stage
         self._timeout: asyncio.TimerHandle | None = None
 
@@ -109,7 +109,7 @@ class Transport:
         """End every sounding note; the position is kept."""
         if self._wanted:
             self._position_tick = self.position_tick()
-            self._wanted = self._resuming = self.song.playing = False
+            self._wanted = self.song.playing = False
             self._end_cue()
             self._halt()
             self._to_stage(Stop())
@@ -117,7 +117,7 @@ class Transport:
     def jump(self, value: object) -> None:
         """Go to a position in beats, playing on if it plays; 0 starts the song afresh. Raises SidemanError."""
         self._position_tick = round(float(POSITION.check(value)) * TICKS_PER_BEAT)
-        if self._wanted and not self._resuming:
+        if self._wanted:
             self._cue(self._position_tick, afresh=self._position_tick == 0)
 
     def set_meter(self, value: object) -> None:
@@ -138,21 +138,19 @@ class Transport:
 
     def stage_lost(self) -> None:
         """The stage died. The song goes on by our own clock, unheard."""
-        self._resuming = self._wanted
+        self._down = True
         self.song.playing = False
         self._end_cue()
         self._halt()
 
     def stage_back(self) -> None:
         """A new stage is ready: find the bar line that it can reach. Its timeline is about to come."""
-        if not self._resuming:
-            self.song.forget()
-            return
-        self._resuming = False
-        self._resume = (self._position_tick, self._now_ns())
-        if self.song.epoch == self._epoch:
-            tick = self.song.grid.bar_at(self.song.song_tick_at(self._now_ns() + RESUME_NS)).end_tick
-            self._resume = (tick, self.song.ns_at(tick))
+        if self._down and self._wanted:
+            self._resume = (self._position_tick, self._now_ns())
+            if self.song.epoch == self._epoch:
+                tick = self.song.grid.bar_at(self.song.song_tick_at(self._now_ns() + RESUME_NS)).end_tick
+                self._resume = (tick, self.song.ns_at(tick))
+        self._down = False
         self.song.forget()
 
     def piece(self, message: Piece) -> None:
@@ -161,7 +159,7 @@ class Transport:
         if self._resume is not None and self._wanted:
             for planner in self.planners:
                 planner.missed(self.song.grid.bar_at(self._resume[0]).number)
-            self._cue(self._resume[0], afresh=False)
+            self._cue(self._resume[0], afresh=self._resume[0] == 0)
 
     def epoch_started(self, message: EpochStarted) -> None:
         """The epoch plays."""
@@ -176,10 +174,12 @@ class Transport:
     # Epochs
 
     def _cue(self, position_tick: int, afresh: bool) -> None:
-        """Have the first bars made; `_begin` follows when they are there."""
+        """Have the first bars made; `_begin` follows when they are there. Without a stage, wait for the next one."""
         self._end_cue()
         self._epoch += 1
         self._position_tick = position_tick
+        if self._down:
+            return
         self._cueing = True
         self._timeout = asyncio.get_running_loop().call_later(CUE_S, self._begin)
         for planner in self.planners:

@@ -52,12 +52,13 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the worker is busy with: a plan's bar, a fill from a song tick, or (neither) priming."""
+    """What the worker is busy with: a plan's bar, a fill from a song tick, a spare bar, or (none of these) priming."""
 
     id: int
     at_ns: int
     plan: Plan | None = None
     fill_tick: int | None = None
+    spare: bool = False
 
 
 class Offers:
@@ -108,6 +109,10 @@ class Offers:
     def began(self, span: BarSpan) -> None:
         """A bar has begun: what was offered for those before it is history."""
         self._offers = {id_: offer for id_, offer in self._offers.items() if offer.span.number >= span.number}
+
+    def states(self) -> set[int]:
+        """The worker's states that may be needed, depending on which offer plays."""
+        return {offer.state for offer in self._offers.values() if offer.state is not None}
 
     def forget_states(self) -> None:
         """The worker's states are gone."""

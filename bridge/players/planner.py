@@ -23,6 +23,9 @@ from engines.parameter import Parameters, Value
 HISTORY_BARS = 64
 """Bars that a fresh worker is primed with."""
 
+SPARE_SHARE = 0.25
+"""An engine that takes more than this share of a bar to make one is given spare bars."""
+
 
 class Planner:
     """One player's bars.
@@ -71,7 +74,7 @@ class Planner:
         self._asked_id = 0
         self._state: int | None = 0  # the worker's, after the current bar; None: it must be primed
         self._before: int | None = None  # before the current bar
-        self._spare: Phrase | None = None  # came too late for its bar
+        self._spare: Phrase | None = None  # an alternate
         self._later: dict[str, Value] = {}  # changes for the bar after the next, when the next can be changed no more
 
     # From the transport
@@ -114,7 +117,7 @@ class Planner:
     @property
     def finished(self) -> bool:
         """True when the last bar has begun."""
-        return self.current is not None and self.current.span.number == self.last_bar
+        return self.current is not None and self.last_bar is not None and self.current.span.number >= self.last_bar
 
     def halt(self) -> None:
         """Nothing plays until the next epoch: nothing is offered."""
@@ -149,6 +152,8 @@ class Planner:
         self._before = self._state
         if offer.outcome != "hold":  # a bar that comes again leaves the engine where it was
             self._state = offer.state
+        if offer.outcome == "alternate":
+            self._spare = None
         self.current = offer
         self._history.append(Played(offer.span.meter, offer.phrase))
         self._offers.began(offer.span)
@@ -218,13 +223,13 @@ class Planner:
         self._deadlines.took(asked.at_ns)
         if asked.fill_tick is not None:
             self._fill_made(message, asked.fill_tick)
-        elif asked.plan is self.next and self.next is not None:
+        elif self.next is not None and asked.plan is self.next:
             self.next.phrase, self.next.state = message.phrase, message.id
             if self._begun and self.next.kept is None:
                 self._offer_next()
             self.on_cued()
         else:
-            self._spare = message.phrase  # too late for its bar; may serve as an alternate
+            self._spare = message.phrase  # made to be one, or too late for its bar
             if self.next is not None and self.next.phrase is None and self.parameters["late"] == "alternate":
                 self._offer_next()
         self._request()
@@ -239,7 +244,7 @@ class Planner:
         if asked.plan is not None:
             asked.plan.failed, asked.plan.stale = True, False
             self.on_cued()
-        elif asked.fill_tick is None:
+        elif asked.fill_tick is None and not asked.spare:
             self._state = 0  # it cannot be primed: it starts as at the beginning
         self._request()
 
@@ -298,8 +303,8 @@ class Planner:
             self._change("fill", True)
             return
         self._asked = self._asking(fill_tick=tick)
-        keep = () if self._state is None else (self._state,)
-        self._to_worker(Generate(self._asked.id, before, self._request_for(Plan(current.span, fill=True)), keep))
+        request = self._request_for(Plan(current.span, fill=True))
+        self._to_worker(Generate(self._asked.id, before, request, self._wanted()))
 
     # How
 
@@ -356,7 +361,11 @@ class Planner:
         plan = self.next
         if plan is not None and plan.stale and not self._fits(plan):
             plan.stale = False
-        if self._asked is not None or not self._worker_up or plan is None or plan.settled:
+        if self._asked is not None or not self._worker_up or plan is None:
+            return
+        if plan.settled:
+            if not plan.failed:
+                self._request_spare(plan)
             return
         if self._state is None:
             self._asked = self._asking()
@@ -364,12 +373,25 @@ class Planner:
             return
         plan.stale = False
         self._asked = self._asking(plan=plan)
-        keep = () if self._before is None else (self._before,)
-        self._to_worker(Generate(self._asked.id, self._state, self._request_for(plan), keep))
+        self._to_worker(Generate(self._asked.id, self._state, self._request_for(plan), self._wanted()))
 
-    def _asking(self, plan: Plan | None = None, fill_tick: int | None = None) -> Asked:
+    def _request_spare(self, plan: Plan) -> None:
+        """With a slow engine and time to spare, have another take ready in case that the bar after is late."""
+        if self.parameters["late"] != "alternate" or self._spare is not None or self._state is None or not self._live:
+            return
+        if self._deadlines.bar_s > self._song.seconds(plan.span.length_ticks) * SPARE_SHARE:
+            self._asked = self._asking(spare=True)
+            request = self._request_for(replace(plan, take=plan.take + 1))
+            self._to_worker(Generate(self._asked.id, self._state, request, self._wanted()))
+
+    def _asking(self, plan: Plan | None = None, fill_tick: int | None = None, spare: bool = False) -> Asked:
         self._asked_id += 1
-        return Asked(self._asked_id, self._now_ns(), plan, fill_tick)
+        return Asked(self._asked_id, self._now_ns(), plan, fill_tick, spare)
+
+    def _wanted(self) -> tuple[int, ...]:
+        """The states that the worker must keep."""
+        states = {self._state, self._before, *self._offers.states()}
+        return tuple(state for state in states if state is not None)
 
     def _request_for(self, plan: Plan) -> Request:
         span = plan.span

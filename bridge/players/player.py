@@ -155,7 +155,10 @@ class Player:
         return Supervisor(self._load(bundle), self._ready, self._answer, self._lost, self._gave_up)
 
     def _load(self, bundle: str) -> Load:
-        path = str(find(bundle).resolve()) if bundle else ""
+        try:
+            path = str(find(bundle).resolve()) if bundle else ""
+        except (OSError, RuntimeError, ValueError) as error:  # a name from outside may be anything
+            raise SidemanError(f"there is no bundle {bundle[:40]!r}: give a folder, or a shipped one's name") from error
         return Load(self.config.engine, path, self.config.runtime, self._seed)
 
     def _ready(self, message: WorkerReady) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import mido
+import msgspec
 import pytest
 from pythonosc.osc_bundle_builder import IMMEDIATELY, OscBundleBuilder
 from pythonosc.osc_message import OscMessage
@@ -21,6 +22,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 from bridge.daemon import Daemon, LiveOptions
 from bridge.set import PlayerSet, Set
 from bridge.view import ShownBar
+from engines.bundle import Manifest
 from engines.errors import SidemanError
 
 EXAMPLE = Path(__file__).parent / "example_engine"
@@ -147,12 +149,14 @@ class Client:
         self._in.close()
 
 
-def with_client(scene: Callable[[Daemon, Watch, Client], object], options: LiveOptions | None = None) -> Watch:
+def with_client(
+    scene: Callable[[Daemon, Watch, Client], object], options: LiveOptions | None = None, set_: Set | None = None
+) -> Watch:
     """Play while a client acts its scene (a coroutine function), then stop."""
 
     async def session() -> Watch:
         watch = Watch()
-        daemon = Daemon(a_set(), options or LiveOptions(), watch)
+        daemon = Daemon(set_ or a_set(), options or LiveOptions(), watch)
         client = None
         try:
             await daemon.start()
@@ -391,3 +395,90 @@ def test_a_taken_port_is_named() -> None:
         set_ = Set(players=a_set().players, seed=1, osc_port=port)
         with pytest.raises(SidemanError, match=f"OSC port {port} is taken"):
             play(set_, LiveOptions())
+
+
+def test_stop_continue_and_jump_over_osc(tmp_path: Path) -> None:
+    file = tmp_path / "out.mid"
+
+    async def scene(daemon: Daemon, watch: Watch, client: Client) -> None:
+        client.send("/sideman/system/subscribe", client.port, "/nothing")
+        await watch.until_bar(1)
+        client.send("/sideman/transport/playing", 0)
+        client.send("/sideman/transport/playing")
+        assert list(await client.next("/sideman/transport/playing")) == [0]
+        client.send("/sideman/transport/position")
+        (stopped_at,) = await client.next("/sideman/transport/position")
+        assert 4.0 <= stopped_at < 12.0
+        client.send("/sideman/transport/playing", 1)
+        await watch.until_bar(3)
+        client.send("/sideman/transport/position", 80.0)
+        await watch.until_bar(21)
+        client.send("/sideman/transport/meter", "7/8")
+        await watch.until(lambda: str(watch.bars[-1].meter) == "7/8")
+        client.send("/sideman/transport/position", 0)
+        await watch.until(lambda: watch.bars[-1].bar == 1)
+
+    watch = with_client(scene, LiveOptions(record=(file,)))
+    assert onsets(file)[1] == 0
+    numbers = [bar.bar for bar in watch.bars]
+    assert numbers[:4] == [0, 1, 2, 3]
+    assert {20, 21} <= set(numbers)
+    restart = len(numbers) - 1 - numbers[::-1].index(0)
+    assert watch.bars[restart].notes == watch.bars[0].notes  # from the top: the same seed, the same music
+
+
+def a_bundle(folder: Path, trouble: bool = False) -> Path:
+    """A bundle for the engine `troubled`, which needs none of its own."""
+    folder.mkdir()
+    manifest = Manifest(
+        schema=1, name=folder.name, engine="troubled", kind="", version="1", created="", licence="", sources=(),
+        graphs={}, sha256={}, config={"trouble": True} if trouble else {},
+    )  # fmt: skip
+    (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+    return folder
+
+
+def test_a_bundle_takes_over_while_it_plays_and_a_broken_one_changes_nothing(troubled: Path, tmp_path: Path) -> None:
+    first, second = a_bundle(tmp_path / "first"), a_bundle(tmp_path / "second")
+    broken = a_bundle(tmp_path / "broken", trouble=True)
+    player = PlayerSet(engine="troubled", bundle=str(first), outputs=("osc",))
+
+    async def scene(daemon: Daemon, watch: Watch, client: Client) -> None:
+        client.send("/sideman/system/subscribe", client.port, "/sideman/system/error")
+        await client.next("/sideman/system/subscribe")
+        client.send("/sideman/drums/bundle", "nowhere")
+        assert "there is no bundle nowhere" in (await client.next("/sideman/system/error")).params[1]
+        client.send("/sideman/drums/bundle", "~nobody/" + "x" * 300)
+        assert "there is no bundle" in (await client.next("/sideman/system/error")).params[1]
+        client.send("/sideman/drums/bundle", str(broken))
+        await watch.until(lambda: any("broken on purpose" in line for line in watch.lines))
+        client.send("/sideman/drums/bundle")
+        assert list(await client.next("/sideman/drums/bundle")) == [str(first)]
+        client.send("/sideman/drums/bundle", str(second))
+        await watch.until(lambda: any("second takes over at bar" in line for line in watch.lines))
+        await watch.until_bar(watch.bars[-1].bar + 3)
+
+    watch = with_client(scene, set_=Set(players={"drums": player}, seed=1, tempo_bpm=480.0, osc_port=0))
+    assert [bar.outcome for bar in watch.bars] == ["hit"] * len(watch.bars)
+    assert [bar.notes[0].pitch for bar in watch.bars] == [36 + bar.bar % 24 for bar in watch.bars]  # it went on
+
+
+def test_an_engine_that_hangs_costs_repeated_bars(troubled: Path) -> None:
+    async def scene(daemon: Daemon, watch: Watch, client: Client) -> None:
+        client.send("/sideman/drums/trouble", "hang")
+        await watch.until(lambda: "drums: the worker hung; it is being started again" in watch.lines)
+        client.send("/sideman/drums/trouble", "none")
+        await watch.until(lambda: watch.bars[-1].outcome == "hit" and watch.bars[-1].counts["repeat"] > 0)
+
+    player = PlayerSet(engine="troubled", bundle="", outputs=("osc",))
+    watch = with_client(scene, set_=Set(players={"drums": player}, seed=1, tempo_bpm=480.0, osc_port=0))
+    assert [bar.bar for bar in watch.bars] == list(range(len(watch.bars)))
+    assert {bar.outcome for bar in watch.bars} == {"hit", "repeat"}
+
+
+def test_a_mistake_does_not_touch_an_older_recording(tmp_path: Path) -> None:
+    file = tmp_path / "take.mid"
+    file.write_bytes(b"an older take")
+    with pytest.raises(SidemanError):
+        play(a_set(), LiveOptions(record=(file,), settings=(("drums.nothing", "1"),)))
+    assert file.read_bytes() == b"an older take"
