@@ -163,12 +163,14 @@ class Daemon:
             Node(f"{system}/version", "nothing", "Sideman's version", get=lambda: (bridge.__version__,)),
         )
 
+    def nodes(self) -> tuple[Node, ...]:
+        """Every address there is."""
+        players = (node for player in self.players.values() for node in player.nodes())
+        return (*players, *self.transport.nodes(), *self._system_nodes(), *self.osc.nodes())
+
     def _player_changed(self) -> None:
         """A player has loaded, or has other parameters now."""
-        for name, player in self.players.items():
-            self.surface.remove(f"{ROOT}/{name}")
-            self.surface.add(player.nodes())
-        self.surface.add((*self.transport.nodes(), *self._system_nodes(), *self.osc.nodes()))
+        self.surface.replace(self.nodes())
         if all(player.loaded or player.broken for player in self.players.values()):
             self._loaded.set()
 

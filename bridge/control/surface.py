@@ -42,13 +42,9 @@ class Surface:
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
 
-    def add(self, nodes: Iterable[Node]) -> None:
-        """Add nodes; one with the same address is replaced."""
-        self._nodes.update((node.address, node) for node in nodes)
-
-    def remove(self, prefix: str) -> None:
-        """Remove what lies under an address."""
-        self._nodes = {address: node for address, node in self._nodes.items() if not address.startswith(f"{prefix}/")}
+    def replace(self, nodes: Iterable[Node]) -> None:
+        """From now on there are these nodes."""
+        self._nodes = {node.address: node for node in nodes}
 
     def nodes(self) -> tuple[Node, ...]:
         """All nodes by address."""

@@ -37,7 +37,7 @@ class Scene:
         self.set: list[float] = []
         self.done: list[tuple[Any, ...]] = []
         self.surface = Surface()
-        self.surface.add(
+        self.surface.replace(
             (
                 Node("/sideman/x/value", "a number", get=lambda: (self.set[-1],), set=self.set.append),
                 Node("/sideman/x/verb", "nothing", act=self.done.append),

@@ -21,7 +21,7 @@ class Desk:
         self.done: list[tuple[Any, ...]] = []
         check = Parameter(name="heat", kind="float", default=1.0, high=2.0).check
         self.surface = Surface()
-        self.surface.add(
+        self.surface.replace(
             (
                 Node("/sideman/drums/heat", "a number", get=lambda: (self.value,), set=lambda v: self.turn(check(v))),
                 Node("/sideman/drums/fill", "nothing", act=self.done.append),
