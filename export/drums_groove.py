@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from engines.bundle import Source, Tensor
 from engines.drums.bar import INSTRUMENTS, MASKS, Bar, hits
 from engines.drums.features import AGREEMENTS, CANDIDATES, CONTEXT, NO_MUSIC, PAST
-from engines.drums.groove import GrooveModel
+from engines.drums.groove import GrooveModel, mixture
 from engines.drums.humaniser import AROUND, BACK, BINS, HEARD, MEANS
 from engines.drums.model import Controls
+from engines.drums.writer import COEFFICIENTS
 from engines.errors import SidemanError
 from engines.music import Meter
 from engines.runtime import Graph
@@ -36,17 +37,17 @@ PIECE_BARS = 16
 
 def subject(checkpoint: Path, data: Path | None, steps: int) -> Subject:
     """Load a run's folder. data, steps: as for the lstm. Raises SidemanError."""
-    from offline.drums.groove.network import HumaniserModule, StepModule
-    from offline.drums.groove.train import load_checkpoint
+    from offline.drums.groove.checkpoint import load_checkpoint
+    from offline.drums.groove.network import HumaniserModule
 
     step_network, humaniser_network, table = load_checkpoint(checkpoint)
     config = {key: table[key] for key in ("feature_version", "styles", "density_quantiles")}
-    step, humaniser = StepModule(step_network).eval(), HumaniserModule(humaniser_network).eval()
+    step, humaniser = step_network, HumaniserModule(humaniser_network).eval()
     controls = len(config["styles"])
     step_inputs = (
         Tensor("past", "int64", (-1, PAST)),
         Tensor("copies", "int64", (-1, CANDIDATES)),
-        Tensor("agreement", "float32", (-1, AGREEMENTS, CANDIDATES)),
+        Tensor("agreement", "float32", (-1, CANDIDATES, AGREEMENTS)),
         Tensor("context", "float32", (-1, CONTEXT + controls + 6)),
     )
     feel_inputs = (
@@ -55,7 +56,10 @@ def subject(checkpoint: Path, data: Path | None, steps: int) -> Subject:
         Tensor("means", "float32", (-1, MEANS)),
         Tensor("context", "float32", (-1, CONTEXT + controls + 3)),
     )
-    step_outputs = (Tensor("gate", "float32", (-1, CANDIDATES + 1)), Tensor("new", "float32", (-1, MASKS)))
+    step_outputs = (
+        Tensor("gate", "float32", (-1, CANDIDATES + 1)),
+        Tensor("coefficients", "float32", (-1, COEFFICIENTS)),
+    )
     feel_outputs = (Tensor("cumulative", "float32", (-1, 2, INSTRUMENTS, BINS)),)
     seen = _seen(_itself(step, step_inputs), _itself(humaniser, feel_inputs), config, data, steps)
     parameters = sum(each.numel() for network in (step_network, humaniser_network) for each in network.parameters())
@@ -183,12 +187,7 @@ def _mixture(copies: NDArray[np.int64]) -> Callable[[Heads], Heads]:
     """Log-probability of each mask, copied or new: [N, 512]."""
 
     def distributions(heads: Heads) -> Heads:
-        gate = heads["gate"].astype(np.float64)
-        weight = np.exp(gate - gate.max(axis=1, keepdims=True))
-        weight /= weight.sum(axis=1, keepdims=True)
-        p = weight[:, -1:] * np.exp(heads["new"].astype(np.float64))
-        row, which = np.nonzero(copies != NO_MUSIC)
-        np.add.at(p, (row, copies[row, which]), weight[row, which])
+        p = mixture(copies, heads["gate"], heads["coefficients"])
         return {"mask": np.log(np.maximum(p, LEAST)).astype(np.float32)}
 
     return distributions

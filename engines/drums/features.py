@@ -51,6 +51,9 @@ AGREEMENTS = len(SPANS) + 3
 """Numbers about each candidate: steps agreed in each span, steps agreed in a row, instruments that differed over
 DISTANCE_SPAN steps, past bars with the same mask here."""
 
+SCALE = np.array([*(1 / span for span in SPANS), 1 / 16, 1 / 8, 1 / 8], np.float32)
+"""What those numbers are multiplied with for the network."""
+
 CONTEXT = 3 * STEPS_MAX + 4 + 8 + 4 + 1
 PAST = NEAR_LAGS + sum(last - first + 1 for _, first, last in AROUND_BARS)
 
@@ -61,7 +64,7 @@ _HITS = np.array([bin(mask).count("1") for mask in range(MASKS)] + [len(bin(MASK
 @dataclass(frozen=True, slots=True)
 class Tables:
     """Features of S steps. past: int16 [S, PAST]; copies: int16 [S, CANDIDATES]; both masks, or NO_MUSIC;
-    agreement: uint8 [S, AGREEMENTS, CANDIDATES]."""
+    agreement: uint8 [S, CANDIDATES, AGREEMENTS], to be multiplied with SCALE."""
 
     past: NDArray[np.int16]
     copies: NDArray[np.int16]
@@ -147,19 +150,20 @@ def tables(masks: NDArray[np.uint16], piece_start: NDArray[np.int64], piece_step
     past = np.stack([heard(past_by_kind[:, i]) for i in range(PAST)], axis=1)
     copies = np.stack([heard(copy_by_kind[:, i]) for i in range(CANDIDATES)], axis=1)
 
-    agreement = np.zeros((total, AGREEMENTS, CANDIDATES), np.uint8)
+    agreement = np.zeros((total, CANDIDATES, AGREEMENTS), np.uint8)
     since = [np.maximum(here - span, start) for span in (*SPANS, DISTANCE_SPAN)]
     for i in range(CANDIDATES):
         same = copies[:, i] == line
         count = _running(same)
         for j in range(len(SPANS)):
-            agreement[:, j, i] = count[here] - count[since[j]]
+            agreement[:, i, j] = count[here] - count[since[j]]
         differed = np.maximum.accumulate(np.where(same, -1, here))
         before = np.concatenate([[-1], differed[:-1]])
-        agreement[:, len(SPANS), i] = np.where(here > start, np.minimum(here - 1 - before, RUN_MAX), 0)
+        agreement[:, i, len(SPANS)] = np.where(here > start, np.minimum(here - 1 - before, RUN_MAX), 0)
         distance = _running(_HITS[copies[:, i] ^ line])
-        agreement[:, len(SPANS) + 1, i] = distance[here] - distance[since[-1]]
-    agreement[:, len(SPANS) + 2] = _popularity(copies)
+        agreement[:, i, len(SPANS) + 1] = distance[here] - distance[since[-1]]
+    for rows in np.array_split(here, total // 8192 + 1):
+        agreement[rows, len(SHORT_LAGS) :, -1] = _popularity(copies[rows, len(SHORT_LAGS) :])
     return Tables(past, copies, agreement)
 
 
@@ -167,61 +171,58 @@ def _running(values: NDArray[np.uint8] | NDArray[np.bool_]) -> NDArray[np.int64]
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(values, dtype=np.int64)])
 
 
-def _popularity(copies: NDArray[np.int16]) -> NDArray[np.uint8]:
-    """How many of the past bars have the mask that each candidate has here; 0 for the short lags: [S, CANDIDATES]."""
-    result = np.zeros(copies.shape, np.uint8)
-    bars = copies[:, len(SHORT_LAGS) :]
-    for i in range(BAR_LAGS):
-        same = (bars == bars[:, i : i + 1]).sum(axis=1)
-        result[:, len(SHORT_LAGS) + i] = np.where(bars[:, i] == NO_MUSIC, 0, same)
-    return result
+def _popularity(bars: NDArray[np.int16]) -> NDArray[np.uint8]:
+    """How many of the past bars have the mask that each has here: [n, BAR_LAGS] of masks -> uint8 [n, BAR_LAGS]."""
+    same = np.add.reduce(bars[:, :, None] == bars[:, None, :], axis=2, dtype=np.uint8)
+    return np.where(bars == NO_MUSIC, np.uint8(0), same)
 
 
 class Window:
     """The features of one bar while it is written.
 
     history: masks of the bars before it, oldest first, any metres. `past`, `copies` and `agreement` are the features
-    of `step`, as one row of Tables; `write(mask)` goes on to the next.
+    of `step`, as one row of Tables, agreement already scaled; `write(mask)` goes on to the next.
     """
 
     def __init__(self, history: Sequence[NDArray[np.uint16]], steps: int) -> None:
         known = [fitted(masks, steps) for masks in history[-(BAR_LAGS + RUN_MAX // steps + 2) :]]
-        recent = RUN_MAX
-        front = BAR_LAGS * steps + recent
-        heard = np.concatenate([np.full(front, NO_MUSIC, np.uint16), *known])[-front:].astype(np.int64)
-        self._line = np.concatenate([heard, np.zeros(steps, np.int64)])
+        recent, front = RUN_MAX, BAR_LAGS * steps + RUN_MAX
+        heard = np.concatenate([np.full(front, NO_MUSIC, np.uint16), *known])[-front:]
+        self._line = np.concatenate([heard, np.zeros(steps, np.uint16)]).astype(np.int64)
         self._first = front
-        lags = copy_lags(steps)
-        at = front - recent + np.arange(recent + steps)
-        self._past_at = at[recent:, None] - past_lags(steps)
-        self._copy_at = at[recent:, None] - lags
-        before = self._line[at[:recent]]
-        there = self._line[at[:recent, None] - lags]
+        at = np.arange(front - recent, front + steps)[:, None]
+        self._past_at = at[recent:] - past_lags(steps)
+        copy_at = at - copy_lags(steps)
+        self._copy_at = copy_at[recent:]
+        before, there = self._line[at[:recent]], self._line[copy_at[:recent]]
         played = before != NO_MUSIC
-        same = (there == before[:, None]) & played[:, None]
+        same = (there == before) & played
+        # Sums up to each step of the recent past and of this bar: steps agreed, instruments that differed.
         self._same = np.zeros((recent + steps + 1, CANDIDATES), np.float32)
-        np.cumsum(same, axis=0, out=self._same[1 : recent + 1])
         self._distance = np.zeros((recent + steps + 1, CANDIDATES), np.float32)
-        np.cumsum(_HITS[there ^ before[:, None]] * played[:, None], axis=0, out=self._distance[1 : recent + 1])
-        differed = np.where(same, -1, np.arange(recent)[:, None]).max(axis=0)
-        self._run = (recent - 1 - differed).astype(np.float32)
+        np.cumsum(same, axis=0, out=self._same[1 : recent + 1])
+        np.cumsum(_HITS[there ^ before] * played, axis=0, out=self._distance[1 : recent + 1])
+        self._run = np.where(same.all(axis=0), recent, same[::-1].argmin(axis=0)).astype(np.float32)
         self._since = recent + np.arange(steps)[:, None] - np.array(SPANS)
         self._recent = recent
         # Whole bars ago are known for all steps of the bar by now.
-        self._popular = _popularity(self._line[self._copy_at].astype(np.int16)).astype(np.float32)
-        self.agreement = np.zeros((AGREEMENTS, CANDIDATES), np.float32)
+        self._counts = np.zeros((AGREEMENTS, CANDIDATES), np.float32)
+        self._popular = np.zeros((steps, CANDIDATES), np.float32)
+        bars = self._line[self._copy_at[:, len(SHORT_LAGS) :]].astype(np.int16)
+        self._popular[:, len(SHORT_LAGS) :] = _popularity(bars)
+        self.agreement = np.zeros((CANDIDATES, AGREEMENTS), np.float32)
         self.step = 0
         self._look()
 
     def _look(self) -> None:
-        step, row = self.step, self._recent + self.step
+        step, row, counts = self.step, self._recent + self.step, self._counts
         self.past = self._line[self._past_at[step]]
         self.copies = self._line[self._copy_at[step]]
-        agreement = self.agreement
-        np.subtract(self._same[row], self._same[self._since[step]], out=agreement[:4])
-        agreement[4] = self._run
-        np.subtract(self._distance[row], self._distance[row - DISTANCE_SPAN], out=agreement[5])
-        agreement[6] = self._popular[step]
+        np.subtract(self._same[row], self._same[self._since[step]], out=counts[: len(SPANS)])
+        counts[len(SPANS)] = self._run
+        np.subtract(self._distance[row], self._distance[row - DISTANCE_SPAN], out=counts[len(SPANS) + 1])
+        counts[len(SPANS) + 2] = self._popular[step]
+        np.multiply(counts.T, SCALE, out=self.agreement)
 
     def write(self, mask: int) -> None:
         """Put a mask at the current step and move to the next; at the bar's end the features stay the last step's."""

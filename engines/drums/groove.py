@@ -19,6 +19,7 @@ from engines.drums.features import (
     CANDIDATES,
     FEATURE_VERSION,
     NO_MUSIC,
+    SCALE,
     Tables,
     Window,
     check_meter,
@@ -29,6 +30,7 @@ from engines.drums.features import (
 )
 from engines.drums.humaniser import HEARD, MEANS, Performance, Played, medians, sampled
 from engines.drums.model import ANY_STYLE, Controls
+from engines.drums.writer import log_probabilities, write
 from engines.errors import BundleError, SidemanError
 from engines.music import Meter
 from engines.runtime import Graph
@@ -76,17 +78,17 @@ class GrooveModel:
         """The next bar. Raises SidemanError for a metre or a style it has not."""
         n = check_meter(meter)
         place = self._context(meter, carry, controls)
-        uniform = random.random((n, 2))
+        uniform = random.random((n, 1 + INSTRUMENTS))
         window = Window([bar.masks for bar in history], n)
         masks = np.zeros(n, np.uint16)
         for step in range(n):
-            gate, new = self._step(
+            gate, coefficients = self._step(
                 past=window.past[None],
                 copies=window.copies[None],
                 agreement=window.agreement[None],
                 context=place[step : step + 1],
             )
-            masks[step] = _choose(window.copies, gate[0], new[0], controls, uniform[step])
+            masks[step] = _choose(window.copies, gate[0], coefficients[0], controls, uniform[step])
             window.write(int(masks[step]))
         velocity, offset = self._perform(history, masks, self._feel_context(place), random)
         return Bar(meter, masks, velocity, offset), carry + 1
@@ -94,20 +96,18 @@ class GrooveModel:
     def _perform(
         self, history: History, masks: NDArray[np.uint16], place: NDArray[np.float32], random: np.random.Generator
     ) -> tuple[NDArray[np.uint8], NDArray[np.int16]]:
-        velocity = np.zeros((len(masks), INSTRUMENTS), np.uint8)
-        offset = np.zeros((len(masks), INSTRUMENTS), np.int16)
+        values = np.zeros((len(masks), 2, INSTRUMENTS), np.int64)
         uniform = random.random((len(masks), 2, 2, INSTRUMENTS))
         on = hits(masks)
         performance = Performance(history, masks)
         for step in map(int, np.flatnonzero(masks)):
             around, heard, means = performance.look(step)
             (cumulative,) = self._humaniser(around=around, heard=heard, means=means, context=place[step : step + 1])
-            which = on[step]
-            values = sampled(cumulative[0][:, which], uniform[step][:, :, which])
-            velocity[step, which] = np.maximum(values[0], 1)
-            offset[step, which] = values[1]
-            performance.play(step, velocity[step], offset[step])
-        return velocity, offset
+            drawn = sampled(cumulative[0], uniform[step])
+            np.maximum(drawn[0], 1, out=drawn[0])
+            values[step] = drawn * on[step]
+            performance.play(step, values[step], on[step])
+        return values[:, 0].astype(np.uint8), values[:, 1].astype(np.int16)
 
     def distributions(self, bars: Sequence[Bar], controls: Controls) -> NDArray[np.float32]:
         """Probability of each mask at each step of a piece, teacher-forced: [sum of steps, 512]."""
@@ -124,18 +124,10 @@ class GrooveModel:
 
     def _mixture(self, made: Tables, rows: NDArray[np.int64], place: NDArray[np.float32]) -> NDArray[np.float32]:
         copies = made.copies[rows].astype(np.int64)
-        gate, new = self._step(
-            past=made.past[rows].astype(np.int64),
-            copies=copies,
-            agreement=made.agreement[rows].astype(np.float32),
-            context=place,
+        gate, coefficients = self._step(
+            past=made.past[rows].astype(np.int64), copies=copies, agreement=made.agreement[rows] * SCALE, context=place
         )
-        weight = np.exp(gate - gate.max(axis=1, keepdims=True))
-        weight /= weight.sum(axis=1, keepdims=True)
-        p: NDArray[np.float32] = weight[:, -1:] * np.exp(new)
-        row, which = np.nonzero(copies != NO_MUSIC)
-        np.add.at(p, (row, copies[row, which]), weight[row, which])
-        return p
+        return mixture(copies, gate, coefficients)
 
     def feel(
         self, bars: Sequence[Bar], controls: Controls, continuing: bool
@@ -187,20 +179,37 @@ class GrooveModel:
         return np.ascontiguousarray(place[:, :-3])
 
 
+def mixture(
+    copies: NDArray[np.int64], gate: NDArray[np.float32], coefficients: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Probability of each mask [n, 512] from the candidates [n, CANDIDATES] and what the step graph said of them."""
+    weight = np.exp(gate - gate.max(axis=1, keepdims=True))
+    weight[:, :CANDIDATES] *= copies != NO_MUSIC
+    weight /= weight.sum(axis=1, keepdims=True)
+    p: NDArray[np.float32] = weight[:, -1:] * np.exp(log_probabilities(coefficients))
+    row, which = np.nonzero(copies != NO_MUSIC)
+    np.add.at(p, (row, copies[row, which]), weight[row, which])
+    return p
+
+
 def _choose(
     copies: NDArray[np.int64],
     gate: NDArray[np.float32],
-    new: NDArray[np.float32],
+    coefficients: NDArray[np.float32],
     controls: Controls,
     uniform: NDArray[np.float64],
 ) -> int:
-    """A mask by the gate: a copy [CANDIDATES], or something new by its log-probabilities [512]."""
+    """A mask by the gate [CANDIDATES + 1]: a copy, or something new. uniform: [1 + 9]."""
     logits = gate.astype(np.float64)
     logits[CANDIDATES] += controls.variation
     weight = np.exp(logits - logits.max())
+    weight[:CANDIDATES] *= copies != NO_MUSIC
     chosen = pick(weight, float(uniform[0]))
     if chosen < CANDIDATES:
         return int(copies[chosen])
+    if controls.temperature == 1.0 and controls.top_k == 0 and controls.top_p >= 1.0:
+        return write(coefficients, uniform[1:])
+    new = log_probabilities(coefficients[None])[0]
     return pick(shaped(new, controls.temperature, controls.top_k, controls.top_p), float(uniform[1]))
 
 

@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.drums.bar import INSTRUMENTS, Bar, hits
+from engines.drums.bar import INSTRUMENTS, Bar
 from engines.drums.features import NO_MUSIC
 from engines.music import STEP_TICKS
 
@@ -32,17 +32,19 @@ MEAN_SPANS = (16, 64, 256)
 _LONGEST = max(MEAN_SPANS)
 
 BEAT = 4
-_HITS_AT = 2 * INSTRUMENTS
-_BEAT_AT = 3 * INSTRUMENTS
-_SUMS = _BEAT_AT + 2 * BEAT
+COLUMNS = INSTRUMENTS + BEAT
+"""What running sums are kept of: each instrument, and all instruments at each place in the beat."""
+
 HEARD = LAGS * 2 * INSTRUMENTS
-MEANS = len(MEAN_SPANS) * (3 * INSTRUMENTS + 2)
+MEANS = len(MEAN_SPANS) * 3 * COLUMNS
 
 BINS = 32
 LOW = np.array([0.0, -STEP_TICKS / 2])
 WIDTH = np.array([4.0, STEP_TICKS / BINS])
 """Of a bin of velocity, and of one of offset in ticks."""
-_SCALE = np.repeat([127.0, STEP_TICKS / 2], INSTRUMENTS)
+
+UNIT = 128.0
+"""Velocity and offset are divided by this; a power of two, so that sums stay exact."""
 
 
 def bins_of(velocity: NDArray[np.uint8], offset: NDArray[np.int16]) -> NDArray[np.int64]:
@@ -64,39 +66,32 @@ def medians(cumulative: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def sampled(cumulative: NDArray[np.float32], uniform: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Velocity and offset [2, k] drawn from cumulative probabilities [2, k, BINS] with uniforms [2, 2, k]."""
-    found = np.minimum((cumulative < (uniform[0] * cumulative[..., -1])[..., None]).sum(axis=-1), BINS - 1)
+    """Velocity and offset [2, 9] drawn from cumulative probabilities [2, 9, BINS] with uniforms [2, 2, 9]."""
+    found = np.minimum((cumulative < uniform[0, :, :, None]).sum(axis=2), BINS - 1)
     values: NDArray[np.int64] = np.floor(LOW[:, None] + WIDTH[:, None] * (found + uniform[1])).astype(np.int64)
     return values
 
 
-def _row(velocity: NDArray[np.uint8], offset: NDArray[np.int16], place: NDArray[np.int64]) -> NDArray[np.float64]:
-    """What a step adds to the running sums: [n, 9], [n, 9], place in the beat [n] -> [n, _SUMS]. Whole numbers."""
-    rows = np.zeros((len(velocity), _SUMS))
-    on = velocity > 0
-    rows[:, :INSTRUMENTS] = velocity
-    rows[:, INSTRUMENTS:_HITS_AT] = offset * on
-    rows[:, _HITS_AT:_BEAT_AT] = on
-    step = np.arange(len(rows))
-    rows[step, _BEAT_AT + place] = rows[:, INSTRUMENTS:_HITS_AT].sum(axis=1)
-    rows[step, _BEAT_AT + BEAT + place] = on.sum(axis=1)
+def _row(played: NDArray[np.float64], on: NDArray[np.bool_], place: NDArray[np.int64]) -> NDArray[np.float64]:
+    """What steps add to the running sums of velocity, offset and hits: [n, 2, 9], [n, 9], [n] -> [n, 3, COLUMNS]."""
+    rows = np.zeros((len(on), 3, COLUMNS))
+    rows[:, :2, :INSTRUMENTS] = played
+    rows[:, 2, :INSTRUMENTS] = on
+    rows[np.arange(len(on)), :, INSTRUMENTS + place] = rows[:, :, :INSTRUMENTS].sum(axis=2)
     return rows
 
 
-def _means(sums: NDArray[np.float64], place: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Sums over each span [n, spans, _SUMS] and places in the beat [n] as features [n, MEANS]."""
-    n, spans = sums.shape[:2]
-    result = np.empty((n, spans, 3 * INSTRUMENTS + 2), np.float32)
-    count = sums[..., _HITS_AT:_BEAT_AT]
-    most = np.maximum(count, 1.0)
-    result[..., :INSTRUMENTS] = sums[..., :INSTRUMENTS] / (127.0 * most)
-    result[..., INSTRUMENTS:_HITS_AT] = sums[..., INSTRUMENTS:_HITS_AT] / (STEP_TICKS / 2 * most)
-    result[..., _HITS_AT:_BEAT_AT] = np.log1p(count)
-    row = np.arange(n)
-    beat_count = sums[row, :, _BEAT_AT + BEAT + place]
-    result[..., -2] = sums[row, :, _BEAT_AT + place] / (STEP_TICKS / 2 * np.maximum(beat_count, 1.0))
-    result[..., -1] = np.log1p(beat_count)
-    return result.reshape(n, MEANS)
+def _means(sums: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Sums over each span [n, spans, 3, COLUMNS] as mean velocity and offset, and log hits: float32 [n, MEANS]."""
+    result = np.empty(sums.shape, np.float32)
+    np.divide(sums[:, :, :2], np.maximum(sums[:, :, 2:], 1.0), out=result[:, :, :2], casting="same_kind")
+    np.log1p(sums[:, :, 2], out=result[:, :, 2], casting="same_kind")
+    return result.reshape(len(sums), MEANS)
+
+
+def _scaled(velocity: NDArray[np.uint8], offset: NDArray[np.int16]) -> NDArray[np.float64]:
+    """[n, 9] each as shares of their range, [n, 2, 9]; an offset without a hit is 0."""
+    return np.stack([velocity, np.where(velocity > 0, offset, 0)], axis=1) / UNIT
 
 
 def heard_lags(steps: int) -> NDArray[np.int64]:
@@ -106,10 +101,10 @@ def heard_lags(steps: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """P pieces of S steps end to end, ready to give the features of any of their steps.
+    """Pieces of S steps end to end, ready to give the features of any of their steps.
 
-    masks [S], velocity [S, 9], offset [S, 9]; start, end: of the piece of each step; bar_end: of its bar;
-    lags [S, LAGS]; place: in the beat [S]; sums [S + 1, _SUMS]
+    masks [S]; played: velocity and offset as shares, [S, 2, 9]; start, end: of each step's piece [S]; bar_end: of its
+    bar [S]; lags [S, LAGS]; sums before each step [S + 1, 3, COLUMNS]
     """
 
     masks: NDArray[np.int64]
@@ -118,7 +113,6 @@ class Played:
     end: NDArray[np.int64]
     bar_end: NDArray[np.int64]
     lags: NDArray[np.int64]
-    place: NDArray[np.int64]
     sums: NDArray[np.float64]
 
     @classmethod
@@ -131,18 +125,16 @@ class Played:
         piece_steps: NDArray[np.int64],
     ) -> Self:
         """From the arrays of offline.drums.dataset.DrumDataset; piece_steps: steps a bar [P]."""
-        lengths = np.diff(piece_start)
+        here, lengths = np.arange(len(masks)), np.diff(piece_start)
         start, end = np.repeat(piece_start[:-1], lengths), np.repeat(piece_start[1:], lengths)
         steps = np.repeat(piece_steps, lengths)
-        step = (np.arange(len(masks)) - start) % steps
+        step = (here - start) % steps
         kinds, kind = np.unique(piece_steps, return_inverse=True)
         lags = np.array([heard_lags(int(n)) for n in kinds]).reshape(-1, LAGS)[np.repeat(kind, lengths)]
-        place = step % BEAT
-        sums = np.zeros((len(masks) + 1, _SUMS))
-        np.cumsum(_row(velocity, offset, place), axis=0, out=sums[1:])
-        played = np.concatenate([velocity, offset], axis=1) / _SCALE
-        bar_end = np.arange(len(masks)) + steps - step
-        return cls(masks.astype(np.int64), played.astype(np.float32), start, end, bar_end, lags, place, sums)
+        played = _scaled(velocity, offset)
+        sums = np.zeros((len(masks) + 1, 3, COLUMNS))
+        np.cumsum(_row(played, velocity > 0, step % BEAT), axis=0, out=sums[1:])
+        return cls(masks.astype(np.int64), played.astype(np.float32), start, end, here + steps - step, lags, sums)
 
     def around(self, rows: NDArray[np.int64], whole_piece: bool) -> NDArray[np.int64]:
         """Hits around each step [n, AROUND]; those ahead to the end of the piece, or only of its bar, as when live."""
@@ -152,15 +144,15 @@ class Played:
         return np.where(known, self.masks[np.clip(at, 0, len(self.masks) - 1)], NO_MUSIC)
 
     def heard(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """How the steps at the lags were played: [n, HEARD], velocity and offset of each as shares of their range."""
+        """How the steps at the lags were played: [n, HEARD], velocity and offset of each."""
         at = rows[:, None] - self.lags[rows]
-        known = (at >= self.start[rows, None])[..., None]
+        known = (at >= self.start[rows, None])[..., None, None]
         return np.where(known, self.played[np.maximum(at, 0)], np.float32(0.0)).reshape(len(rows), HEARD)
 
     def means(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Running means before each step: [n, MEANS]."""
         since = np.maximum(rows[:, None] - np.array(MEAN_SPANS), self.start[rows, None])
-        return _means(self.sums[rows, None] - self.sums[since], self.place[rows])
+        return _means(self.sums[rows, None] - self.sums[since])
 
 
 class Performance:
@@ -168,48 +160,48 @@ class Performance:
 
     def __init__(self, history: Sequence[Bar], masks: NDArray[np.uint16]) -> None:
         """history: bars before it, any metres; masks: of the whole bar."""
-        n = len(masks)
-        before = _LONGEST
-        recent: list[Bar] = []
-        for bar in reversed(history):
-            if sum(len(b.masks) for b in recent) >= before:
-                break
-            recent.insert(0, bar)
+        n, before = len(masks), _LONGEST
+        recent, count = len(history), 0
+        while recent and count < before:
+            recent -= 1
+            count += len(history[recent].masks)
         self._line = np.full(before + n + AHEAD, NO_MUSIC, np.int64)
         self._line[before : before + n] = masks
-        self._played = np.zeros((before + n, 2 * INSTRUMENTS), np.float32)
-        self._sums = np.zeros((before + n + 1, _SUMS))
-        if recent:
-            past = np.concatenate([bar.masks for bar in recent])[-before:]
-            velocity = np.concatenate([bar.velocity for bar in recent])[-before:]
-            offset = np.concatenate([bar.offset for bar in recent])[-before:]
-            place = np.concatenate([np.arange(len(bar.masks)) % BEAT for bar in recent])[-before:]
-            first = before - len(past)
-            self._line[first:before] = past
-            self._played[first:before] = np.concatenate([velocity, offset], axis=1) / _SCALE
-            np.cumsum(_row(velocity, offset, place), axis=0, out=self._sums[first + 1 : before + 1])
-        self._on = hits(masks)
-        self._lags = heard_lags(n)
+        self._played = np.zeros((before + n, 2, INSTRUMENTS), np.float32)
+        self._sums = np.zeros((before + n + 1, 3, COLUMNS))
+        if count:
+            bars = history[recent:]
+            velocity = np.concatenate([bar.velocity for bar in bars])[-before:]
+            offset = np.concatenate([bar.offset for bar in bars])[-before:]
+            place = np.concatenate([np.arange(len(bar.masks)) for bar in bars])[-before:] % BEAT
+            first = before - len(place)
+            played = _scaled(velocity, offset)
+            self._line[first:before] = np.concatenate([bar.masks for bar in bars])[-before:]
+            self._played[first:before] = played
+            np.cumsum(_row(played, velocity > 0, place), axis=0, out=self._sums[first + 1 : before + 1])
         self._before = before
+        self._lags = before - heard_lags(n)
+        self._spans = before - np.array(MEAN_SPANS)
         self._summed = 0
 
     def look(self, step: int) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
         """around [1, AROUND], heard [1, HEARD] and means [1, MEANS] of a step; those before it have been played."""
         at = self._before + step
-        while self._summed < step:  # steps without a hit add nothing
-            self._summed += 1
-            self._sums[self._before + self._summed] = self._sums[self._before + self._summed - 1]
+        if self._summed < step:  # steps without a hit add nothing
+            self._sums[self._before + self._summed + 1 : at + 1] = self._sums[self._before + self._summed]
+            self._summed = step
         around = self._line[at - BACK : at + AHEAD + 1][None]
-        heard = self._played[at - self._lags].reshape(1, HEARD)
-        sums = self._sums[at] - self._sums[[at - span for span in MEAN_SPANS]]
-        return around, heard, _means(sums[None], np.array([step % BEAT]))
+        heard = self._played[self._lags + step].reshape(1, HEARD)
+        return around, heard, _means((self._sums[at] - self._sums[self._spans + step])[None])
 
-    def play(self, step: int, velocity: NDArray[np.uint8], offset: NDArray[np.int16]) -> None:
-        """Say how a step was played, [9] each, after `look` at it and before one at a later step."""
+    def play(self, step: int, values: NDArray[np.int64], on: NDArray[np.bool_]) -> None:
+        """Say how a step was played after `look` at it: velocity and offset [2, 9], 0 where `on` [9] is not."""
         at = self._before + step
-        self._played[at, :INSTRUMENTS] = velocity
-        self._played[at, INSTRUMENTS:] = offset
-        self._played[at] /= _SCALE
-        row = _row(velocity[None], offset[None], np.array([step % BEAT]))
-        np.add(self._sums[at], row[0], out=self._sums[at + 1])
+        played = self._played[at]
+        np.divide(values, UNIT, out=played, casting="same_kind")
+        row = np.zeros((3, COLUMNS))
+        row[:2, :INSTRUMENTS] = played
+        row[2, :INSTRUMENTS] = on
+        row[:, INSTRUMENTS + step % BEAT] = row.sum(axis=1)
+        np.add(self._sums[at], row, out=self._sums[at + 1])
         self._summed = step + 1

@@ -12,6 +12,7 @@ from engines.drums.features import (
     BAR_LAGS,
     CONTEXT,
     NO_MUSIC,
+    SCALE,
     SHORT_LAGS,
     SPANS,
     Window,
@@ -47,7 +48,7 @@ def song(bars: list[int], seed: int) -> list[NDArray[np.uint16]]:
 def offline(bars: list[NDArray[np.uint16]], n: int) -> tuple[NDArray[Any], ...]:
     line = np.concatenate([fitted(bar, n) for bar in bars])
     made = tables(line, np.array([0, len(line)]), np.array([n]))
-    return made.past, made.copies, made.agreement
+    return made.past, made.copies, made.agreement * SCALE
 
 
 def assert_live_equals_offline(bars: list[NDArray[np.uint16]], n: int, first: int) -> None:
@@ -93,7 +94,7 @@ def test_several_pieces_do_not_hear_each_other() -> None:
         rows = slice(first, first + len(past))
         np.testing.assert_array_equal(together.past[rows], past)
         np.testing.assert_array_equal(together.copies[rows], copies)
-        np.testing.assert_array_equal(together.agreement[rows], agreement)
+        np.testing.assert_array_equal(together.agreement[rows] * SCALE, agreement)
 
 
 def test_lags_name_the_masks_they_say() -> None:
@@ -111,11 +112,11 @@ def test_agreement_counts_a_repeated_bar() -> None:
     last[3] = 5
     _, _, agreement = offline([bar, bar, bar, last], 16)
     one_bar_ago = len(SHORT_LAGS)
-    end = agreement[3 * 16 + 15, :, one_bar_ago]
+    end = agreement[3 * 16 + 15, one_bar_ago] / SCALE
     # Step 3 differs: the last 4 and 8 steps agree, 15 of 16 do, and 31 of 32; 11 steps in a row; one instrument.
     np.testing.assert_array_equal(end, [4, 8, 15, 31, 11, 1, 3])
     assert SPANS == (4, 8, 16, 32)
-    assert agreement[3 * 16, len(SPANS) + 2, one_bar_ago + BAR_LAGS - 1] == 0
+    assert agreement[3 * 16, one_bar_ago + BAR_LAGS - 1, len(SPANS) + 2] == 0
 
 
 def test_context_rows_tell_every_step_apart() -> None:

@@ -41,7 +41,7 @@ class GrooveConfig:
 
     feel_epochs: int = 30  # of the humaniser
     feel_batch: int = 1024  # steps with hits in a batch
-    feel_width: int = 256  # of its body
+    feel_width: int = 224  # of its body
     feel_layers: int = 2  # of it
     feel_dropout: float = 0.3  # in its body
     feel_hide_past: float = 0.3  # probability that it must do without velocities and offsets of the past

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engines.drums.bar import INSTRUMENTS, MASKS
-from engines.drums.features import NO_MUSIC, STEPS_MAX, STEPS_MIN, Tables, context, controlled, tables
+from engines.drums.features import NO_MUSIC, SCALE, STEPS_MAX, STEPS_MIN, Tables, context, controlled, tables
 from engines.drums.humaniser import Played, bins_of
 from engines.errors import SidemanError
 from engines.music import Meter
@@ -192,7 +192,7 @@ class StepEpoch:
         place[:, BAR_PHASE] *= ~chance(told.hide_bar, n, 1)
         hidden = torch.stack([chance(told.hide_style, n), chance(told.hide_fill, n), ~chance(told.tell_density, n)])
         row = torch.cat([place, self.corpus.controls(rows, ~hidden)], dim=1)
-        parts = (past, copies, agreement.float(), row, mask)
+        parts = (past, copies, agreement * torch.from_numpy(SCALE), row, mask)
         return StepBatch(*(part.to(self.device) for part in parts))
 
 
@@ -229,7 +229,7 @@ class StepScore:
         told = torch.tensor([True, True, False])[:, None].expand(3, len(rows))
         place = torch.cat([self.corpus.context[rows].float(), self.corpus.controls(rows, told)], dim=1)
         past, copies, agreement = (part[rows] for part in self._made)
-        parts = (past.long(), copies.long(), agreement.float(), place, self._mask[rows])
+        parts = (past.long(), copies.long(), agreement * torch.from_numpy(SCALE), place, self._mask[rows])
         return StepBatch(*(part.to(self.device) for part in parts))
 
 

@@ -18,27 +18,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from engines.drums.bar import INSTRUMENTS, MASKS
-from engines.drums.features import (
-    AGREEMENTS,
-    CANDIDATES,
-    CONTEXT,
-    DISTANCE_SPAN,
-    NO_MUSIC,
-    PAST,
-    SPANS,
-)
+from engines.drums.bar import INSTRUMENTS
+from engines.drums.features import AGREEMENTS, CANDIDATES, CONTEXT, NO_MUSIC, PAST
 from engines.drums.humaniser import AROUND, BINS, HEARD, MEANS
+from engines.drums.writer import COEFFICIENTS, NODES_OF_MASK, TREE
 
 IMPOSSIBLE = -1e4
-"""The gate's logit for a candidate before the start of the music."""
-
-PAIRS = INSTRUMENTS * (INSTRUMENTS - 1) // 2
-NODES = MASKS - 1
-
-_COUNT_SCALE = [*(1.0 / span for span in SPANS), 1.0 / 16, 1.5 / DISTANCE_SPAN, 1.0 / 8]
-_FLAT_CANDIDATES = 15
-_FLAT_AGREEMENTS = 6
+NEAR_CANDIDATES = 15
+"""Candidates whose agreement the body sees itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,66 +41,60 @@ class StepShape:
 
 
 class StepNetwork(nn.Module):
-    """See the module. Inputs as engines.drums.features.Tables: past int64 [B, PAST], copies int64 [B, CANDIDATES],
-    agreement float32 [B, AGREEMENTS, CANDIDATES], context float32 [B, CONTEXT + styles + 6]."""
+    """Decides one sixteenth, and is exported as it is.
+
+    Inputs as engines.drums.features.Tables, agreement scaled: past int64 [B, PAST], copies int64 [B, CANDIDATES],
+    agreement float32 [B, CANDIDATES, AGREEMENTS], context float32 [B, CONTEXT + styles + 6].
+    Outputs: the gate's logits [B, CANDIDATES + 1], something new last, where those of candidates before the start of
+    the music mean nothing; the writer's coefficients [B, COEFFICIENTS] (engines.drums.writer).
+    """
 
     def __init__(self, shape: StepShape) -> None:
         super().__init__()
         self.shape = shape
-        controls = shape.styles + 6
-        known = AGREEMENTS + 1 + INSTRUMENTS
-        glimpse = CONTEXT + 18 * INSTRUMENTS
-        inputs = PAST * INSTRUMENTS + CONTEXT + controls + shape.heads * INSTRUMENTS
-        inputs += _FLAT_CANDIDATES * _FLAT_AGREEMENTS
+        known = AGREEMENTS + INSTRUMENTS + 1
+        seen = PAST * (INSTRUMENTS + 1) + CONTEXT + shape.styles + 6
+        read = shape.heads * (INSTRUMENTS + 1) + NEAR_CANDIDATES * AGREEMENTS
         self.reader = nn.Linear(known, shape.candidate)
         self.reader_place = nn.Parameter(torch.zeros(CANDIDATES, shape.candidate))
-        self.reader_query = nn.Linear(glimpse, shape.candidate)
         self.reader_heads = nn.Linear(shape.candidate, shape.heads, bias=False)
         layers: list[nn.Module] = []
         for i in range(shape.layers):
-            layers += [nn.Linear(inputs if i == 0 else shape.width, shape.width), nn.ReLU(), nn.Dropout(shape.dropout)]
+            inputs = seen + read if i == 0 else shape.width
+            layers += [nn.Linear(inputs, shape.width), nn.ReLU(), nn.Dropout(shape.dropout)]
         self.body = nn.Sequential(*layers)
         self.pointer = nn.Linear(known, shape.candidate)
         self.pointer_place = nn.Parameter(torch.zeros(CANDIDATES, shape.candidate))
         self.pointer_query = nn.Linear(shape.width, shape.candidate)
         self.pointer_score = nn.Linear(shape.candidate, 1)
         self.gate_new = nn.Linear(shape.width, 1)
-        self.writer = nn.Linear(shape.width, INSTRUMENTS + PAIRS)
-        masks = torch.arange(NO_MUSIC + 1)[:, None] >> torch.arange(INSTRUMENTS)
-        bits = (masks & 1).float()
-        self.register_buffer("bits", bits, persistent=False)
-        self.register_buffer("scale", torch.tensor(_COUNT_SCALE)[:, None], persistent=False)
-        nodes, tree = _tree()
-        self.register_buffer("nodes", nodes, persistent=False)
-        self.register_buffer("tree", tree, persistent=False)
+        self.writer = nn.Linear(shape.width, COEFFICIENTS)
+        self.register_buffer("bits", _bits(), persistent=False)
+        self.register_buffer("tree", torch.from_numpy(TREE), persistent=False)
+        self.register_buffer("nodes", torch.from_numpy(NODES_OF_MASK), persistent=False)
 
     def forward(self, past: Tensor, copies: Tensor, agreement: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """The gate's logits [B, CANDIDATES + 1], something new last, and the writer's coefficients [B, 9 + 36]."""
+        """See the class."""
         bits = cast(Tensor, self.bits)
-        rows = past.shape[0]
-        counts = agreement * cast(Tensor, self.scale)
-        valid = copies != NO_MUSIC
-        held = bits[copies]
-        heard = bits[past].reshape(rows, PAST * INSTRUMENTS)
-        known = torch.cat([counts.transpose(1, 2), valid[:, :, None].to(held.dtype), held], dim=2)
+        heard = functional.embedding(past, bits).flatten(1)
+        held = functional.embedding(copies, bits)
+        known = torch.cat([agreement, held], dim=2)
+        seen = torch.cat([heard, context], dim=1)
 
-        query = self.reader_query(torch.cat([context[:, :CONTEXT], heard[:, : 18 * INSTRUMENTS]], dim=1))
-        keys = torch.relu(self.reader(known) + self.reader_place + query[:, None])
-        scores = self.reader_heads(keys).float().masked_fill(~valid[:, :, None], IMPOSSIBLE)
-        read = torch.matmul(scores.softmax(dim=1).transpose(1, 2), held).reshape(rows, -1)
+        keys = torch.relu(self.reader(known) + self.reader_place)
+        attention = self.reader_heads(keys).softmax(dim=1).transpose(1, 2)
+        read = torch.matmul(attention, held).flatten(1)
+        body = self.body(torch.cat([seen, read, agreement[:, :NEAR_CANDIDATES].flatten(1)], dim=1))
 
-        flat = counts[:, :_FLAT_AGREEMENTS, :_FLAT_CANDIDATES].reshape(rows, _FLAT_AGREEMENTS * _FLAT_CANDIDATES)
-        body = self.body(torch.cat([heard, context, read, flat], dim=1))
-
-        keys = torch.relu(self.pointer(known) + self.pointer_place + self.pointer_query(body)[:, None])
-        copy = self.pointer_score(keys)[:, :, 0].float().masked_fill(~valid, IMPOSSIBLE)
-        gate = torch.cat([copy, self.gate_new(body).float()], dim=1)
-        return gate, self.writer(body).float()
+        keys = torch.relu(self.pointer(known) + (self.pointer_place + self.pointer_query(body)[:, None]))
+        gate = torch.cat([self.pointer_score(keys).flatten(1), self.gate_new(body)], dim=1)
+        return gate.float(), self.writer(body).float()
 
     def log_probability(self, past: Tensor, copies: Tensor, agreement: Tensor, context: Tensor, mask: Tensor) -> Tensor:
         """Exact log-probability [B] of masks [B]."""
         gate, coefficients = self(past, copies, agreement, context)
-        weights = gate.log_softmax(dim=1)
+        nowhere = functional.pad(copies == NO_MUSIC, (0, 1), value=False)
+        weights = gate.masked_fill(nowhere, IMPOSSIBLE).log_softmax(dim=1)
         copied = weights[:, :-1].masked_fill(copies != mask[:, None], IMPOSSIBLE)
         new = weights[:, -1] + self.written(coefficients, mask)
         return torch.cat([copied, new[:, None]], dim=1).logsumexp(dim=1)
@@ -123,51 +104,13 @@ class StepNetwork(nn.Module):
         with torch.autocast(coefficients.device.type, enabled=False):
             logits = coefficients @ cast(Tensor, self.tree)
         chosen = logits.gather(1, cast(Tensor, self.nodes)[mask])
-        on = cast(Tensor, self.bits)[mask]
+        on = cast(Tensor, self.bits)[mask, :INSTRUMENTS]
         return -functional.binary_cross_entropy_with_logits(chosen, on, reduction="none").sum(dim=1)
 
 
-class StepModule(nn.Module):
-    """StepNetwork as it is exported: gate logits [B, CANDIDATES + 1] and log-probability of writing each mask [B, 512].
-
-    Writing is a tree of 511 nodes, one for each instrument and what was decided for those before it; a mask is a path.
-    """
-
-    def __init__(self, network: StepNetwork) -> None:
-        super().__init__()
-        self.network = network
-        nodes = cast(Tensor, network.nodes)
-        # Log-probabilities of "on" at all nodes are followed by those of "off".
-        on = cast(Tensor, network.bits)[:MASKS] > 0
-        self.register_buffer("path", torch.where(on, nodes, nodes + NODES).T.reshape(-1), persistent=False)
-
-    def forward(self, past: Tensor, copies: Tensor, agreement: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
-        """See StepNetwork for the inputs."""
-        gate, coefficients = self.network(past, copies, agreement, context)
-        logits = coefficients @ cast(Tensor, self.network.tree)
-        off = -functional.softplus(logits)
-        both = torch.cat([logits + off, off], dim=1)
-        steps = both.index_select(1, cast(Tensor, self.path)).reshape(-1, INSTRUMENTS, MASKS)
-        return gate, steps.sum(dim=1)
-
-
-def _tree() -> tuple[Tensor, Tensor]:
-    """The nodes [512, 9] on each mask's path, and what each coefficient adds to each node's logit [9 + 36, 511].
-
-    Node (1 << i) - 1 + p decides instrument i where those before it are the bits of p. Its logit is coefficient i, and
-    that of each pair (i, j < i) for which j is in p.
-    """
-    masks = torch.arange(MASKS)
-    nodes = torch.stack([(1 << i) - 1 + masks % (1 << i) for i in range(INSTRUMENTS)], dim=1)
-    tree = torch.zeros(INSTRUMENTS + PAIRS, NODES)
-    pair = INSTRUMENTS
-    for i in range(INSTRUMENTS):
-        first, prefixes = (1 << i) - 1, torch.arange(1 << i)
-        tree[i, first : first + len(prefixes)] = 1.0
-        for j in range(i):
-            tree[pair, first : first + len(prefixes)] = ((prefixes >> j) & 1).float()
-            pair += 1
-    return nodes, tree
+def _bits() -> Tensor:
+    """The hits of each mask, and whether it is NO_MUSIC: [513, 10]."""
+    return ((torch.arange(NO_MUSIC + 1)[:, None] >> torch.arange(INSTRUMENTS + 1)) & 1).float()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,12 +136,11 @@ class HumaniserNetwork(nn.Module):
             layers += [nn.Linear(inputs if i == 0 else shape.width, shape.width), nn.ReLU(), nn.Dropout(shape.dropout)]
         self.body = nn.Sequential(*layers)
         self.answer = nn.Linear(shape.width, 2 * INSTRUMENTS * BINS)
-        masks = torch.arange(NO_MUSIC + 1)[:, None] >> torch.arange(INSTRUMENTS + 1)
-        self.register_buffer("bits", (masks & 1).float(), persistent=False)
+        self.register_buffer("bits", _bits(), persistent=False)
 
     def forward(self, around: Tensor, heard: Tensor, means: Tensor, context: Tensor) -> Tensor:
         """Logits of velocity and offset bins: [B, 2, 9, BINS]."""
-        seen = cast(Tensor, self.bits)[around].reshape(-1, AROUND * (INSTRUMENTS + 1))
+        seen = functional.embedding(around, cast(Tensor, self.bits)).flatten(1)
         body = self.body(torch.cat([seen, heard, means, context], dim=1))
         return cast(Tensor, self.answer(body)).float().reshape(-1, 2, INSTRUMENTS, BINS)
 

@@ -1,4 +1,4 @@
-"""Training the groove model (`sideman train drums DATASET --model groove`), and loading what it left.
+"""Training the groove model (`sideman train drums DATASET --model groove`).
 
 The folder of a run: hparams.json, and for each of the two networks a folder (step, humaniser) with log.csv, last.pt to
 go on from and best.pt, the averaged weights with the best validation.
@@ -17,21 +17,14 @@ import numpy as np
 from engines.drums.features import FEATURE_VERSION
 from engines.errors import SidemanError
 from offline.drums.dataset import DrumDataset
-from offline.drums.groove.config import (
-    FEEL_FOLDER,
-    HPARAMS,
-    STEP_FOLDER,
-    GrooveConfig,
-    read_hparams,
-    write_hparams,
-)
-from offline.trainer import BEST, Task, Trainer, TrainerConfig, choose_device, read_weights
+from offline.drums.groove.checkpoint import humaniser_network, step_network
+from offline.drums.groove.config import FEEL_FOLDER, HPARAMS, STEP_FOLDER, GrooveConfig, read_hparams, write_hparams
+from offline.trainer import Task, Trainer, TrainerConfig, choose_device
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from offline.drums.groove.data import Corpus, FeelBatch, StepBatch
-    from offline.drums.groove.network import HumaniserNetwork, StepNetwork
 
 GROOVE = "Groove MIDI Dataset"
 
@@ -172,37 +165,3 @@ def parts_of(corpus: Corpus) -> tuple[Any, Any]:
     groove = np.array([str(name).startswith(GROOVE) for name in dataset.piece_source], bool)
     lengths = np.diff(dataset.piece_start)
     return np.repeat(common & groove, lengths), np.repeat(common & ~groove, lengths)
-
-
-def step_network(config: GrooveConfig, styles: int) -> StepNetwork:
-    """The step network of a config."""
-    from offline.drums.groove.network import StepNetwork, StepShape
-
-    return StepNetwork(StepShape(styles, config.width, config.layers, config.candidate, config.heads, config.dropout))
-
-
-def humaniser_network(config: GrooveConfig, styles: int) -> HumaniserNetwork:
-    """The humaniser of a config."""
-    from offline.drums.groove.network import HumaniserNetwork, HumaniserShape
-
-    return HumaniserNetwork(HumaniserShape(styles, config.feel_width, config.feel_layers, config.feel_dropout))
-
-
-def load_checkpoint(folder: Path) -> tuple[StepNetwork, HumaniserNetwork, dict[str, Any]]:
-    """Both networks of a run with their best weights, in evaluation mode, and what hparams.json says.
-
-    Raises SidemanError for a folder that is no finished training.
-    """
-    table = read_hparams(folder)
-    step = step_network(table["config"], len(table["styles"]))
-    humaniser = humaniser_network(table["config"], len(table["styles"]))
-    for network, name in ((step, STEP_FOLDER), (humaniser, FEEL_FOLDER)):
-        path = folder / name / BEST
-        if not path.is_file():
-            raise SidemanError(f"{folder} has no {name}/{BEST}: the training is not done; go on with --resume")
-        try:
-            network.load_state_dict(read_weights(path))
-        except RuntimeError as error:
-            raise SidemanError(f"{path} does not fit {folder / HPARAMS}; train again") from error
-        network.eval()
-    return step, humaniser, table
