@@ -216,6 +216,7 @@ class Daemon:
                 self.transport.piece(message)
                 self.tape.relay(message)
             case EpochStarted():
+                self.tape.align(message.tick, self.song.stage_tick(message.position_tick))
                 self.transport.epoch_started(message)
                 self.tape.relay(message)
                 self.tape.meter(message.tick, self.song.grid.bar_at(message.position_tick).meter)
@@ -224,7 +225,7 @@ class Daemon:
                 self.transport.stopped(message)
             case StageReady():
                 self.transport.stage_back()
-                for line in (*message.outputs, *message.problems):
+                for line in (*message.outputs, *filter(None, ["; ".join(message.problems)])):
                     self.on_message(line)
 
     def _stage_lost(self) -> None:

@@ -37,6 +37,7 @@ class Tape:
         self._say = say
         self._child: Child | None = None
         self._offset_ticks = 0
+        self._before_ticks: int | None = None  # the offset of the stage that died, until the new one plays
         self._last_tick = 0
         self._written = asyncio.Event()
 
@@ -70,12 +71,20 @@ class Tape:
         self._send(RecordedMeter(tick + self._offset_ticks, meter.numerator, meter.denominator))
 
     def splice(self, tick: int, sounding: Iterable[tuple[str, int]]) -> None:
-        """The stage died at its tick `tick`, and what sounded has ended; a new one counts from there."""
-        if self._child is None:
-            return
+        """The stage died at its tick `tick`, and what sounded has ended; a new one counts from there.
+
+        Until `align`: only then is it known where in the song the new one goes on.
+        """
         ends = tuple(Event(player, tick, tick, pitch, 0, 1, 0, 0) for player, pitch in sounding)
         self.relay(Left(ends))
+        self._before_ticks = self._offset_ticks
         self._offset_ticks = max(self._last_tick, tick + self._offset_ticks)
+
+    def align(self, tick: int, old_tick: int) -> None:
+        """The new stage's tick `tick` is where the one that died would have had old_tick."""
+        if self._before_ticks is not None:
+            self._offset_ticks = max(old_tick + self._before_ticks, self._last_tick) - tick
+            self._before_ticks = None
 
     async def finish(self, tick: int | None) -> None:
         """Have the files written, ending at a stage tick (None: where the last event was), and wait for them."""
