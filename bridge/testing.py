@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from bridge.messages import Event, Message, PlayerSetup
+from bridge.stage.outbox import REPORT
 from bridge.stage.outputs.output import Rack
 from bridge.stage.scheduler import Scheduler
 from engines.errors import SidemanError
@@ -86,7 +87,7 @@ def play_until(
     left = []
     while True:
         departures, replies = scheduler.due(clock.now_ns())
-        left += [departure.event for departure in departures if departure.output == -1]
+        left += [departure.event for departure in departures if departure.output == REPORT]
         for reply in replies:
             on_reply(reply)
         next_ns = scheduler.next_ns()

@@ -33,9 +33,10 @@ from bridge.messages import (
     Trouble,
 )
 from bridge.stage.lateness import Lateness
+from bridge.stage.outbox import REPORT, Departure
 from bridge.stage.outputs.output import Output, Rack, make_output
 from bridge.stage.realtime import take_realtime
-from bridge.stage.scheduler import Departure, Player, Scheduler
+from bridge.stage.scheduler import Player, Scheduler
 from bridge.timing.clock import Clock, SystemClock
 from engines.errors import SidemanError
 
@@ -141,14 +142,14 @@ class Stage:
         for departure in departures:
             event = departure.event
             outputs = self._outputs[event.player]
-            if departure.output < 0:
+            if departure.output == REPORT:
                 left.append(event)
                 lead_ns = 0
             else:
                 output = outputs[departure.output]
                 output.send(event)
                 lead_ns = output.lead_ns
-            if departure.output >= 0 or not outputs:
+            if departure.output != REPORT or not outputs:
                 self._lateness.add(self._clock.now_ns() - event.at_ns + lead_ns)
         if left:
             now_ns = self._clock.now_ns()
@@ -175,7 +176,7 @@ class Stage:
 
     def _panic(self) -> None:
         for departure in self._scheduler.ends(self._clock.now_ns()):
-            if departure.output >= 0:
+            if departure.output != REPORT:
                 self._outputs[departure.event.player][departure.output].send(departure.event)
         for outputs in self._outputs.values():
             for output in outputs:
@@ -222,7 +223,8 @@ def serve(channel: Channel, clock: Clock) -> None:
     except ChannelClosedError:
         stage.close()
         advice = stage.reconnect_advice
-        print(f"sideman: control is gone; every note was ended and the ports closed{advice}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # the terminal may have gone with it
+            print(f"sideman: control is gone; every note was ended and the ports closed{advice}", file=sys.stderr)
     finally:
         stage.close()
 

@@ -6,12 +6,8 @@ is to be sent comes out of `due`, and `next_ns` says when to ask again. Rules: d
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import IntEnum
-
-from msgspec import structs
+from dataclasses import dataclass
 
 from bridge.messages import (
     BarStarted,
@@ -20,7 +16,6 @@ from bridge.messages import (
     Event,
     Message,
     Mute,
-    Outcome,
     Panic,
     Piece,
     Play,
@@ -29,19 +24,16 @@ from bridge.messages import (
     Stopped,
     Tempo,
 )
+from bridge.stage.outbox import Departure, Outbox
+from bridge.stage.queue import Bar, Entry, Order, Queue
 from bridge.timing.timeline import Timeline
 from engines.music import Note
 
 BARS_KEPT = 64
 """Bars of a player that are remembered, to tell a late chunk from a new one."""
 
-
-class Order(IntEnum):
-    """What comes first within a tick."""
-
-    OFF = 0
-    CONTROL = 1
-    ON = 2
+ALL = ""
+"""In an entry of the queue: every player."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,42 +43,6 @@ class Player:
     name: str
     channel: int
     leads_ns: tuple[int, ...] = (0,)
-
-
-@dataclass(frozen=True, slots=True)
-class Departure:
-    """An event to hand to an output of its player now; output -1 is the report of what left, always at its moment."""
-
-    event: Event
-    output: int
-
-
-@dataclass(slots=True, eq=False)
-class _Entry:
-    """Something in the queue. A dead entry stays there and is passed over when its turn comes."""
-
-    player: str
-    tick: int
-    song_tick: int
-    pitch: int = -1
-    velocity: int = 0
-    length: int = 0
-    alive: bool = True
-    bar: _Bar | None = None
-
-
-@dataclass(slots=True, eq=False)
-class _Bar:
-    """A player's chunk for a bar. `entries` are its notes; `marker` is the bar line, until that is frozen."""
-
-    epoch: int
-    number: int
-    chunk_id: int
-    outcome: Outcome
-    arrived_ns: int
-    marker: _Entry | None = None
-    entries: list[_Entry] = field(default_factory=list)
-    dropped: int = 0
 
 
 class Scheduler:
@@ -99,15 +55,13 @@ class Scheduler:
         self._players = {player.name: player for player in players}
         self._look_ahead_ns = max((lead for player in players for lead in player.leads_ns), default=0)
         self._timeline = Timeline(start_ns, tempo_mbpm)
-        self._queue: list[tuple[int, Order, int, _Entry]] = []
-        self._outbox: list[tuple[int, int, Departure]] = []
-        self._sequence = 0
+        self._queue = Queue()
+        self._outbox = Outbox()
         self._epoch: EpochStarted | None = None
         self._playing = False
-        self._bars: dict[str, dict[int, _Bar]] = {name: {} for name in self._players}
+        self._bars: dict[str, dict[int, Bar]] = {name: {} for name in self._players}
         self._muted: set[str] = set()
-        self._offs: dict[tuple[str, int], _Entry] = {}
-        self._left_on: dict[tuple[str, int, int], Event] = {}
+        self._offs: dict[tuple[str, int], Entry] = {}
         self._replies: list[Message] = []
         self.dropped_notes = 0
 
@@ -144,44 +98,25 @@ class Scheduler:
             case Mute():
                 self._mute(message)
             case Panic():
-                self._push(Order.CONTROL, self._silence(""))
+                self._queue.push(Order.CONTROL, Entry(ALL, self._timeline.frozen))
         return self._taken_replies()
 
     def due(self, now_ns: int) -> tuple[list[Departure], list[Message]]:
         """What has to be handed over by now, in order, and what there is to tell control."""
         self._freeze(now_ns)
-        departures = []
-        while self._outbox and self._outbox[0][0] <= now_ns:
-            departure = heapq.heappop(self._outbox)[2]
-            event = departure.event
-            key = (event.player, event.pitch, departure.output)
-            if event.velocity:
-                self._left_on[key] = event
-            else:
-                self._left_on.pop(key, None)
-            departures.append(departure)
-        return departures, self._taken_replies()
+        return self._outbox.due(now_ns), self._taken_replies()
 
     def next_ns(self) -> int | None:
         """When `due` has something again, as far as is known now; None while there is nothing to wait for."""
-        while self._queue and not self._queue[0][3].alive:
-            heapq.heappop(self._queue)
-        moments = [self._outbox[0][0]] if self._outbox else []
-        if self._queue:
-            moments.append(self._timeline.ns_at(self._queue[0][0]) - self._look_ahead_ns)
-        return min(moments, default=None)
+        next_tick, next_ns = self._queue.next_tick(), self._outbox.next_ns()
+        if next_tick is not None:
+            freeze_ns = self._timeline.ns_at(next_tick) - self._look_ahead_ns
+            return freeze_ns if next_ns is None else min(freeze_ns, next_ns)
+        return next_ns
 
     def ends(self, now_ns: int) -> list[Departure]:
         """The end of every note that any output was given and that still sounds there, to be sent at once."""
-        tick = self._timeline.tick_at(now_ns)
-        ends = []
-        for (_, _, output), on in self._left_on.items():
-            length = max(tick - on.tick, 1)
-            off = structs.replace(
-                on, tick=on.tick + length, song_tick=on.song_tick + length, velocity=0, at_ns=max(now_ns, on.at_ns)
-            )
-            ends.append(Departure(off, output))
-        return ends
+        return self._outbox.ends(now_ns, self._timeline.tick_at(now_ns))
 
     def finish(self, now_ns: int) -> list[Departure]:
         """The stage is leaving: `ends`, and nothing will be due any more."""
@@ -189,7 +124,6 @@ class Scheduler:
         self._queue.clear()
         self._outbox.clear()
         self._offs.clear()
-        self._left_on.clear()
         self._playing = False
         return ends
 
@@ -198,8 +132,8 @@ class Scheduler:
     def _play(self, message: Play, now_ns: int) -> None:
         from_ns = max(now_ns, self._timeline.ns_at(self._timeline.frozen))
         tick = self._timeline.tick_at(from_ns + message.delay_ms * 1_000_000)
-        self._purge(tick)
-        self._push(Order.CONTROL, self._silence("", tick))
+        self._queue.purge(tick)
+        self._queue.push(Order.CONTROL, Entry(ALL, tick))
         self._bars = {name: {} for name in self._players}
         self._epoch = EpochStarted(epoch=message.epoch, tick=tick, position_tick=message.position_tick)
         self._playing = True
@@ -209,15 +143,15 @@ class Scheduler:
         if not self._playing or self._epoch is None:
             return
         self._playing = False
-        self._purge(self._timeline.frozen)
-        self._push(Order.CONTROL, self._silence(""))
+        self._queue.purge(self._timeline.frozen)
+        self._queue.push(Order.CONTROL, Entry(ALL, self._timeline.frozen))
         position = self._epoch.position_tick + max(0, self._timeline.frozen - self._epoch.tick)
         self._replies.append(Stopped(epoch=self._epoch.epoch, position_tick=position))
 
     def _mute(self, message: Mute) -> None:
         if message.muted:
             self._muted.add(message.player)
-            self._push(Order.CONTROL, self._silence(message.player))
+            self._queue.push(Order.CONTROL, Entry(message.player, self._timeline.frozen))
         else:
             self._muted.discard(message.player)
 
@@ -229,24 +163,18 @@ class Scheduler:
         start = self._stage(chunk.start_tick)
         bars = self._bars[chunk.player]
         old = bars.get(chunk.bar)
-        bar = _Bar(chunk.epoch, chunk.bar, chunk.id, chunk.outcome, now_ns)
+        bar = Bar(chunk.epoch, chunk.bar, chunk.id, chunk.outcome, now_ns)
         if old:
-            if old.marker:
-                old.marker.alive = False
-            for entry in old.entries:
-                if entry.tick >= self._timeline.frozen and entry.song_tick < chunk.from_tick:
-                    bar.entries.append(entry)
-                else:
-                    entry.alive = False
+            bar.entries = old.give_way(self._timeline.frozen, chunk.from_tick)
         self._add_notes(chunk, bar)
         bars[chunk.bar] = bar
         if len(bars) > BARS_KEPT:
             del bars[min(bars)]
-        bar.marker = _Entry(chunk.player, start, chunk.start_tick, bar=bar)
+        bar.marker = Entry(chunk.player, start, chunk.start_tick, bar=bar)
         if start < self._timeline.frozen:
             self._bar_started(bar.marker, bar, self._stage(max(chunk.start_tick, chunk.from_tick)))
         else:
-            self._push(Order.CONTROL, bar.marker)
+            self._queue.push(Order.CONTROL, bar.marker)
 
     def _reason_to_refuse(self, chunk: Chunk) -> str:
         if chunk.player not in self._bars:
@@ -262,7 +190,7 @@ class Scheduler:
             return "the bar has begun"
         return ""
 
-    def _add_notes(self, chunk: Chunk, bar: _Bar) -> None:
+    def _add_notes(self, chunk: Chunk, bar: Bar) -> None:
         """Queue a chunk's notes, but for those that come too late.
 
         A hit that is played a little before its bar, where the epoch begins with that bar, falls on the beginning;
@@ -284,19 +212,17 @@ class Scheduler:
                 bar.dropped += 1
                 self.dropped_notes += 1
                 continue
-            entry = _Entry(chunk.player, tick, song_tick, note.pitch, note.velocity, note.length)
+            entry = Entry(chunk.player, tick, song_tick, note.pitch, note.velocity, note.length)
             bar.entries.append(entry)
-            self._push(Order.ON, entry)
+            self._queue.push(Order.ON, entry)
 
     # The queue
 
     def _freeze(self, now_ns: int) -> None:
         """Freeze up to the look-ahead, and move what was frozen from the queue, by tick, to the outbox, by time."""
         frozen = self._timeline.freeze(now_ns + self._look_ahead_ns)
-        while self._queue and self._queue[0][0] < frozen:
-            _, order, _, entry = heapq.heappop(self._queue)
-            if not entry.alive:
-                continue
+        while found := self._queue.pop(frozen):
+            order, entry = found
             if order is Order.ON:
                 self._on(entry)
             elif order is Order.OFF:
@@ -306,7 +232,7 @@ class Scheduler:
             else:
                 self._end_sounding(entry.player, entry.tick)
 
-    def _on(self, on: _Entry) -> None:
+    def _on(self, on: Entry) -> None:
         if on.player in self._muted:
             return
         sounding = self._offs.get((on.player, on.pitch))
@@ -316,9 +242,9 @@ class Scheduler:
             self._off(on.player, on.pitch, on.tick)
         self._emit(on.player, on.tick, on.song_tick, on.pitch, on.velocity)
         length = max(1, on.length)
-        off = _Entry(on.player, on.tick + length, on.song_tick + length, on.pitch, length=length)
+        off = Entry(on.player, on.tick + length, on.song_tick + length, on.pitch, length=length)
         self._offs[on.player, on.pitch] = off
-        self._push(Order.OFF, off)
+        self._queue.push(Order.OFF, off)
 
     def _off(self, player: str, pitch: int, tick: int) -> None:
         off = self._offs.pop((player, pitch))
@@ -327,10 +253,10 @@ class Scheduler:
 
     def _end_sounding(self, player: str, tick: int) -> None:
         for name, pitch in list(self._offs):
-            if player in ("", name):
+            if player in (ALL, name):
                 self._off(name, pitch, tick)
 
-    def _bar_started(self, marker: _Entry, bar: _Bar, needed_tick: int) -> None:
+    def _bar_started(self, marker: Entry, bar: Bar, needed_tick: int) -> None:
         """Tell that a bar is this chunk now; needed_tick is where its first note could have been."""
         bar.marker = None
         headroom_s = (self._timeline.ns_at(needed_tick) - bar.arrived_ns) / 1e9
@@ -338,27 +264,11 @@ class Scheduler:
             BarStarted(marker.player, bar.epoch, bar.number, bar.chunk_id, bar.outcome, headroom_s, bar.dropped)
         )
 
-    def _purge(self, tick: int) -> None:
-        """Drop the ons and bars to come from a tick on. Offs stay: their ons have left."""
-        for at, order, _, entry in self._queue:
-            if at >= tick and order is not Order.OFF:
-                entry.alive = False
-
-    def _silence(self, player: str, tick: int | None = None) -> _Entry:
-        """An entry that ends every sounding note of a player, or of all, at a tick or as soon as can be."""
-        return _Entry(player, self._timeline.frozen if tick is None else tick, 0)
-
-    def _push(self, order: Order, entry: _Entry) -> None:
-        self._sequence += 1
-        heapq.heappush(self._queue, (entry.tick, order, self._sequence, entry))
-
     def _emit(self, player_name: str, tick: int, song_tick: int, pitch: int, velocity: int) -> None:
         player = self._players[player_name]
         at_ns = self._timeline.ns_at(tick)
         event = Event(player_name, tick, song_tick, pitch, velocity, player.channel, at_ns, 0)
-        for output, lead_ns in ((-1, 0), *enumerate(player.leads_ns)):
-            self._sequence += 1
-            heapq.heappush(self._outbox, (at_ns - lead_ns, self._sequence, Departure(event, output)))
+        self._outbox.put(event, player.leads_ns)
 
     def _stage(self, song_tick: int) -> int:
         return song_tick - self._epoch.position_tick + self._epoch.tick if self._epoch else song_tick

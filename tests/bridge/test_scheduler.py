@@ -1,5 +1,6 @@
 """The scheduler reads as a score: (song tick, pitch, velocity), a velocity of 0 being the end of a note."""
 
+import gc
 from collections import Counter
 
 import pytest
@@ -329,6 +330,23 @@ def test_an_hour_of_loops_keeps_nothing():
         session.run_to_tick(number * BAR)
     assert len(session.scheduler._bars["drums"]) <= 64
     assert len(session.scheduler._queue) < 100
+
+
+def test_nothing_is_left_to_a_garbage_collector():
+    session = Session()
+    gc.collect()
+    gc.disable()
+    try:
+        for epoch in range(1, 30):
+            session.say(Play(epoch, 0))
+            for number in range(3):
+                session.say(bar(number, (0, KICK), epoch=epoch), bar(number, (0, SNARE), epoch=epoch, id=2))
+            session.run_to_tick(BAR)
+            session.say(Stop())
+        session.run_until(session.clock.now_ns() + 60_000 * MS)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 MESSAGES = st.one_of(

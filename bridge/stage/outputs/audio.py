@@ -30,6 +30,10 @@ START_S = 10.0
 """How long a monitor may take to open its device when the stage is set up."""
 
 
+UNHEARD = "unheard"
+"""The target for the default device, silent while the player's MIDI goes to something (`sideman live`'s own choice)."""
+
+
 class AudioOutput:
     """Sends a player's notes to the monitor. Players with the same device share one."""
 
@@ -37,17 +41,21 @@ class AudioOutput:
 
     def __init__(self, player: PlayerSetup, target: str, rack: Rack) -> None:
         self._player = player.name
-        self._target = target
+        self._unheard = target == UNHEARD
+        self._target = "" if self._unheard else target
         self._rack = rack
         self._monitor: Monitor | None = None
 
     def open(self) -> str:
         """Start the monitor, or join it. Raises SidemanError when there is no sound device."""
         self._monitor = self._rack.shared(f"monitor {self._target}", Monitor, lambda: Monitor(self._target))
-        return f"sound: {self._player} on {self._monitor.start()}"
+        until = ", until something is connected to its MIDI" if self._unheard else ""
+        return f"sound: {self._player} on {self._monitor.start()}{until}"
 
     def send(self, event: Event) -> None:
         """Hand a note to the monitor."""
+        if self._unheard and event.velocity and self._player in self._rack.heard:
+            return
         if self._monitor:
             self._monitor.say(MonitorNote(event.pitch, event.velocity, event.channel, event.at_ns))
 

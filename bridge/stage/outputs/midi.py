@@ -33,6 +33,7 @@ class MidiOutput:
         else:
             self._port = open_virtual(self._player, self._rack)
         self.lead_ns = self._port.lead_ns
+        self._note_heard()
         return f"MIDI {self._port.name}, channel {self._channel + 1}"
 
     def send(self, event: Event) -> None:
@@ -68,7 +69,15 @@ class MidiOutput:
             if connections is not None and connections != self._connections:
                 self._connections = connections
                 changes.append(Connections({self._port.name: connections}))
+        self._note_heard()
         return changes
+
+    def _note_heard(self) -> None:
+        """An existing port was chosen to be heard; our own is when something is connected to it."""
+        if self._present and (self._target or self._connections):
+            self._rack.heard.add(self._player)
+        else:
+            self._rack.heard.discard(self._player)
 
     def close(self) -> None:
         """Close the port."""

@@ -61,12 +61,14 @@ class Rack:
     client_name: the name under which the system's other programs see us
     reconnect:   what each of our ports, by its full name, was connected to before a restart
     subscribers: (host, port, pattern) of OSC clients that asked for events; replaced as they come and go
+    heard:       players whose MIDI goes to something, as far as the system tells
     """
 
     def __init__(self, client_name: str, reconnect: dict[str, tuple[str, ...]] | None = None) -> None:
         self.client_name = client_name
         self.reconnect = dict(reconnect or {})
         self.subscribers: tuple[tuple[str, int, str], ...] = ()
+        self.heard: set[str] = set()
         self._shared: dict[str, Closable] = {}
 
     def shared(self, key: str, kind: type[T], make: Callable[[], T]) -> T:

@@ -6,6 +6,7 @@ import contextlib
 import sys
 from typing import Any
 
+from bridge.stage.outputs import alsa
 from bridge.stage.outputs.output import Rack
 from bridge.stage.outputs.ports import System
 from engines.errors import SidemanError
@@ -71,8 +72,10 @@ class RtMidiPort:
         return False
 
     def connections(self) -> tuple[str, ...] | None:
-        """rtmidi does not tell."""
-        return None
+        """What hears our own port; rtmidi does not tell, on Linux the kernel does."""
+        if self._existing or sys.platform != "linux":
+            return None
+        return alsa.connected_to(self._client, self._virtual_name)
 
     def close(self) -> None:
         """Close the port."""
