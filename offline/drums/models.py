@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from engines.bundle import MANIFEST, Bundle, find
 from engines.drums.engine import load_model as load_bundle
 from engines.drums.groove import GrooveModel
 from engines.drums.model import DrumModel
 from engines.errors import BundleError, SidemanError
-from engines.runtime import Graph
 from offline.drums.lstm.run import BEST, LstmRun
 from offline.drums.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from torch import nn
 
 LSTM_SUFFIXES = (".keras", ".h5")
 
@@ -63,23 +55,6 @@ def _groove(folder: Path) -> GrooveModel:
     from offline.drums.groove.config import read_hparams
 
     read_hparams(folder)  # says what is wrong with a folder of another kind before torch is loaded
-    from offline.drums.groove.network import HumaniserModule, StepModule
-    from offline.drums.groove.train import load_checkpoint
+    from offline.drums.groove.checkpoint import load_model as load_groove
 
-    step, humaniser, table = load_checkpoint(folder)
-    return GrooveModel(
-        _graph(StepModule(step).eval(), ("past", "copies", "agreement", "context")),
-        _graph(HumaniserModule(humaniser).eval(), ("around", "heard", "means", "context")),
-        table,
-    )
-
-
-def _graph(module: nn.Module, inputs: tuple[str, ...]) -> Graph:
-    import torch
-
-    def run(**values: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        with torch.inference_mode():
-            said = module(*(torch.from_numpy(np.ascontiguousarray(values[name])) for name in inputs))
-        return tuple(each.numpy() for each in (said if isinstance(said, tuple) else (said,)))
-
-    return run
+    return load_groove(folder)
