@@ -6,9 +6,9 @@ from pathlib import Path
 
 from engines.bundle import MANIFEST, Bundle, find
 from engines.drums.engine import load_model as load_bundle
-from engines.drums.groove import GrooveModel
 from engines.drums.model import DrumModel
 from engines.errors import BundleError, SidemanError
+from offline.drums.groove.checkpoint import load_model as groove
 from offline.drums.lstm.run import BEST, LstmRun
 from offline.drums.vocabulary import Vocabulary
 
@@ -25,7 +25,7 @@ def load_model(path: str) -> DrumModel:
         return load_bundle(Bundle.load(_bundle(path)))
     if _is_lstm(place):
         return LstmRun(place).model()
-    return _groove(place)
+    return groove(place)
 
 
 def load_vocabulary(path: str) -> Vocabulary | None:
@@ -48,13 +48,3 @@ def _bundle(path: str) -> Path:
         return find(path)
     except BundleError as problem:
         raise SidemanError(f"{problem}; a training's folder or checkpoint will do too") from problem
-
-
-def _groove(folder: Path) -> GrooveModel:
-    """The checkpoint's own networks, without export."""
-    from offline.drums.groove.config import read_hparams
-
-    read_hparams(folder)  # says what is wrong with a folder of another kind before torch is loaded
-    from offline.drums.groove.checkpoint import load_model as load_groove
-
-    return load_groove(folder)
