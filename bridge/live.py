@@ -135,11 +135,11 @@ def _with_players(set_: Set, runtime: Runtime | None, aloud: bool) -> Set:
 
 
 def _outputs(outputs: tuple[str, ...], aloud: bool) -> tuple[str, ...]:
-    """With the loudspeaker, or without."""
+    """With the loudspeaker, where the set does not say it, until something else is heard; or without."""
     others = tuple(output for output in outputs if output.partition(":")[0] != "audio")
     if not aloud:
         return others
-    return outputs if others != outputs else (*outputs, "audio")
+    return outputs if others != outputs else (*outputs, "audio:unheard")
 
 
 def _between(name: str, value: float, low: float, high: float) -> float:

@@ -149,7 +149,7 @@ def test_live_s_options_go_before_the_set_file(tmp_path: Path) -> None:
 
 
 def test_live_plays_aloud_unless_it_is_to_be_silent() -> None:
-    assert live.chosen_set(live_arguments()).players["drums"].outputs == ("midi", "osc", "audio")
+    assert live.chosen_set(live_arguments()).players["drums"].outputs == ("midi", "osc", "audio:unheard")
     assert live.chosen_set(live_arguments("--silent")).players["drums"].outputs == ("midi", "osc")
 
 
