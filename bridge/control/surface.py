@@ -42,6 +42,10 @@ class Surface:
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
 
+    def add(self, nodes: Iterable[Node]) -> None:
+        """Add nodes; one with the same address is replaced."""
+        self._nodes.update((node.address, node) for node in nodes)
+
     def replace(self, nodes: Iterable[Node]) -> None:
         """From now on there are these nodes."""
         self._nodes = {node.address: node for node in nodes}
