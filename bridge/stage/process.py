@@ -43,6 +43,11 @@ from engines.errors import SidemanError
 POLL_NS = 250_000_000
 """How often the outputs are asked whether their ports are still there."""
 
+GAP_NS = 10_000_000
+"""How far off the next event should be then; where none is, after so many events:"""
+
+POSTPONED_MAX = 16
+
 
 class Stage:
     """The open outputs, the scheduler, and the loop between them and control."""
@@ -57,6 +62,7 @@ class Stage:
         self._lateness = Lateness()
         self._realtime = False
         self._next_poll_ns = 0
+        self._postponed = 0
         self._leaving = False
         self._scheduler = Scheduler([], setup.tempo_mbpm, 0)
 
@@ -183,9 +189,16 @@ class Stage:
                 output.panic()
 
     def _poll(self) -> None:
+        """Look after the ports, in a gap between events: opening a lost one again may take some milliseconds."""
         now_ns = self._clock.now_ns()
         if now_ns < self._next_poll_ns:
             return
+        next_ns = self._scheduler.next_ns()
+        if next_ns is not None and next_ns < now_ns + GAP_NS and self._postponed < POSTPONED_MAX:
+            self._postponed += 1
+            self._next_poll_ns = next_ns
+            return
+        self._postponed = 0
         self._next_poll_ns = now_ns + POLL_NS
         for outputs in self._outputs.values():
             for output in outputs:
