@@ -114,7 +114,7 @@ def test_digits_choose_the_player() -> None:
 
 def test_what_a_player_lacks_is_said() -> None:
     desk = Desk()
-    desk.surface.remove("/sideman/drums")
+    desk.surface.replace(())
     desk.keys.typed(b"]f")
     assert desk.done == [] and len(desk.said) == 2
 
