@@ -12,7 +12,7 @@ from engines.bundle import Tensor
 
 OPSET = 18
 IR_VERSION_MAX = 10
-"""Old enough for every onnxruntime that Sideman runs on (docs/ARCHITECTURE.md, Export)."""
+"""Old enough for every onnxruntime that Sideman runs on (docs/MODELS.md, How a checkpoint becomes a bundle)."""
 
 
 def from_keras(model: Any, outputs: Sequence[Tensor], path: Path) -> None:
