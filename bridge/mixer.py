@@ -5,18 +5,13 @@ The same hits give the same samples, whatever the block size.
 
 from __future__ import annotations
 
-import wave
 from collections import deque
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bridge.kit import RATE, Kit, Samples, Sound
-from bridge.recorder.midifile import Track
-from bridge.timing.timeline import TempoMap
 from engines.music import DRUM_OF_PITCH, DRUMS
 
 DRUM_CHANNEL = 10
@@ -31,9 +26,6 @@ CHOKED_BY = {"open_hat": ("closed_hat", "open_hat"), "closed_hat": ("closed_hat"
 
 KNEE = 0.7
 """The limiter leaves what is below as it is."""
-
-TAIL_S = 2.5
-"""What is left to ring out after the last note of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,45 +187,3 @@ def limited(mix: Samples) -> Samples:
         return mix
     bent = np.float32(KNEE) + np.float32(1 - KNEE) * np.tanh(over / (1 - KNEE))
     return np.where(over > 0, np.sign(mix) * bent, mix).astype(np.float32)
-
-
-def hits_of(tracks: Iterable[Track], tempo_map: TempoMap) -> list[Hit]:
-    """Tracks as hits in order, by frame."""
-    hits = [
-        Hit(frame_at(tempo_map, event.tick), event.pitch, event.velocity, track.channel)
-        for track in tracks
-        for event in track.events
-    ]
-    return sorted(hits, key=lambda hit: (hit.frame, hit.velocity > 0))
-
-
-def frame_at(tempo_map: TempoMap, tick: int) -> int:
-    """The frame that a tick falls on, where tempo_map counts from frame 0."""
-    return round(tempo_map.ns_at(tick) * RATE / 1e9)
-
-
-def write_wav(
-    path: Path,
-    tracks: Iterable[Track],
-    tempo_map: TempoMap,
-    end_tick: int,
-    progress: Callable[[float], None] = lambda _: None,
-) -> None:
-    """Render tracks to a 16-bit stereo WAV file, under its name only once it is whole.
-
-    tempo_map counts nanoseconds from the file's start. Raises OSError.
-    """
-    mixer = Mixer(Kit())
-    for hit in hits_of(tracks, tempo_map):
-        mixer.add(hit)
-    frames = frame_at(tempo_map, end_tick) + round(TAIL_S * RATE)
-    partial = path.with_name(path.name + ".part")
-    with partial.open("wb") as stream, wave.open(stream, "wb") as file:
-        file.setnchannels(2)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        while mixer.frame < frames:
-            block = mixer.render(min(4096, frames - mixer.frame))
-            file.writeframes((block * 32767).astype("<i2").tobytes())
-            progress(mixer.frame / frames)
-    partial.replace(path)

@@ -127,7 +127,7 @@ def _write_midi(path: Path, song: Sequence[SongBar]) -> None:
 
 
 def _write_with_kit(path: Path, song: Sequence[SongBar]) -> None:
-    from bridge.mixer import write_wav
+    from bridge.recorder.wavfile import write_wav
 
     track, end_tick = _track(song)
     first, *rest = _changes(song)[0]

@@ -29,27 +29,35 @@ from bridge.messages import (
     ToRecorder,
     Trouble,
 )
-from bridge.recorder.midifile import write_midi
+from bridge.recorder.files import TakeFile, file_for
 from bridge.recorder.take import Take
+from engines.errors import SidemanError
 
 REFRESH_S = 30.0
 """How much a crash of the machine may cost."""
 
 
 class Recorder:
-    """A take and the files it goes to."""
+    """A take and the files it goes to. A file that cannot be written is named once, and the others go on."""
 
     def __init__(self, record: Record) -> None:
         self.take = Take(record.tempo_mbpm, record.meter_numerator, record.meter_denominator)
         self.troubles: list[str] = []
-        self._paths = [path for path in map(Path, record.paths) if self._can_write(path)]
+        self._files: list[TakeFile] = []
         self._changed = False
+        for path in map(Path, record.paths):
+            try:
+                self._files.append(file_for(path))
+            except SidemanError as error:
+                self.troubles.append(str(error))
+        self._each(lambda file: file.open())
 
     def handle(self, message: Message) -> bool:
         """Take a message down; False when it was the last."""
         match message:
             case Left():
-                self.take.left(message.events)
+                tracks = self.take.left(message.events)
+                self._each(lambda file: file.add(self.take, tracks))
             case EpochStarted():
                 self.take.begin(message.tick)
             case RecordedTempo():
@@ -63,55 +71,24 @@ class Recorder:
         return True
 
     def refresh(self) -> None:
-        """Write the .mid as it is so far, if there is news."""
+        """Have on disk what there is so far, if there is news."""
         if self._changed:
             self._changed = False
-            self._write([path for path in self._paths if _ending(path) != ".wav"])
+            self._each(lambda file: file.refresh(self.take))
 
     def write(self) -> tuple[str, ...]:
-        """Write every file; returns those that are whole on disk."""
-        return self._write(self._paths)
+        """Make every file whole; returns those that are."""
+        self._each(lambda file: file.finish(self.take))
+        return tuple(str(file.path) for file in self._files)
 
-    def _write(self, paths: list[Path]) -> tuple[str, ...]:
-        written = []
-        for path in paths:
+    def _each(self, do: Callable[[TakeFile], None]) -> None:
+        """Do something with every file, and give up those with which it fails."""
+        for file in list(self._files):
             try:
-                WRITERS[_ending(path)](path, self.take)
-                written.append(str(path))
+                do(file)
             except OSError as error:
-                self.troubles.append(f"{path} could not be written: {error.strerror or error}")
-        return tuple(written)
-
-    def _can_write(self, path: Path) -> bool:
-        """Find out at once, not after an hour's playing; an existing file stays as it is until then."""
-        if _ending(path) not in WRITERS:
-            self.troubles.append(f"{path} cannot be recorded to; end its name in {' or '.join(WRITERS)}")
-            return False
-        partial = path.with_name(path.name + ".part")
-        try:
-            partial.touch()
-            partial.unlink()
-        except OSError as error:
-            self.troubles.append(f"{path} cannot be recorded to: {error.strerror or error}")
-            return False
-        return True
-
-
-def _write_mid(path: Path, take: Take) -> None:
-    write_midi(path, take.tracks, take.tempos, take.meters, take.end_tick)
-
-
-def _write_wav(path: Path, take: Take) -> None:
-    from bridge.mixer import write_wav
-
-    write_wav(path, take.tracks, take.tempo_map, take.end_tick)
-
-
-WRITERS: dict[str, Callable[[Path, Take], None]] = {".mid": _write_mid, ".wav": _write_wav}
-
-
-def _ending(path: Path) -> str:
-    return ".mid" if path.suffix.lower() == ".midi" else path.suffix.lower()
+                self._files.remove(file)
+                self.troubles.append(f"{file.path} cannot be recorded to: {error.strerror or error}")
 
 
 def serve(channel: Channel) -> None:

@@ -12,6 +12,9 @@ from bridge.timing.timeline import TempoMap
 
 V = TypeVar("V")
 
+BEFORE = -(1 << 62)
+"""A tick before every other."""
+
 
 @dataclass(slots=True)
 class _Part:
@@ -29,8 +32,8 @@ class Take:
         self._origin: int | None = None
         self._last = 0
         self._parts: dict[str, _Part] = {}
-        self._tempos = {-(1 << 62): tempo_mbpm}
-        self._meters = {-(1 << 62): (numerator, denominator)}
+        self._tempos = [(BEFORE, tempo_mbpm)]
+        self._meters = [(BEFORE, (numerator, denominator))]
 
     def begin(self, tick: int) -> None:
         """Playing began at a stage tick; only the first time counts."""
@@ -39,24 +42,28 @@ class Take:
 
     def tempo(self, tick: int, tempo_mbpm: int) -> None:
         """The tempo from a stage tick on; what was said of later ticks never took effect."""
-        self._tempos = {at: tempo for at, tempo in self._tempos.items() if at < tick} | {tick: tempo_mbpm}
+        _replace_from(self._tempos, tick, tempo_mbpm)
 
     def meter(self, tick: int, numerator: int, denominator: int) -> None:
         """The metre from a stage tick on."""
-        self._meters = {at: meter for at, meter in self._meters.items() if at < tick} | {tick: (numerator, denominator)}
+        _replace_from(self._meters, tick, (numerator, denominator))
 
-    def left(self, events: Sequence[Event]) -> None:
-        """Take down what left."""
+    def left(self, events: Sequence[Event]) -> list[Track]:
+        """Take down what left; returned on the file's ticks."""
+        new: dict[str, Track] = {}
         for event in events:
             self.begin(event.tick - event.song_tick)
             part = self._parts.setdefault(event.player, _Part(event.channel))
-            tick = self._file(event.tick)
-            part.events.append(NoteEvent(tick, event.velocity, event.pitch))
+            note = NoteEvent(self._file(event.tick), event.velocity, event.pitch)
+            part.events.append(note)
             if event.velocity:
-                part.sounding[event.pitch] = tick
+                part.sounding[event.pitch] = note.tick
             else:
                 part.sounding.pop(event.pitch, None)
             self._last = max(self._last, event.tick)
+            track = new.setdefault(event.player, Track(event.player, part.channel, []))
+            new[event.player] = Track(track.name, track.channel, [*track.events, note])
+        return list(new.values())
 
     def finish(self, tick: int) -> None:
         """The end, a stage tick: the file lasts until there, and so does what still sounds."""
@@ -68,13 +75,24 @@ class Take:
         return self._file(self._last)
 
     @property
+    def ends(self) -> list[Track]:
+        """The ends that are still missing, at the end."""
+        return [
+            Track(
+                name,
+                part.channel,
+                [NoteEvent(max(self.end_tick, at + 1), 0, pitch) for pitch, at in part.sounding.items()],
+            )
+            for name, part in self._parts.items()
+        ]
+
+    @property
     def tracks(self) -> list[Track]:
         """The players' parts, with an end for every note."""
-        tracks = []
-        for name, part in self._parts.items():
-            ends = [NoteEvent(max(self.end_tick, since + 1), 0, pitch) for pitch, since in part.sounding.items()]
-            tracks.append(Track(name, part.channel, [*part.events, *ends]))
-        return tracks
+        return [
+            Track(name, part.channel, [*part.events, *ends.events])
+            for (name, part), ends in zip(self._parts.items(), self.ends, strict=True)
+        ]
 
     @property
     def tempos(self) -> list[TempoChange]:
@@ -98,9 +116,13 @@ class Take:
     def _file(self, stage_tick: int) -> int:
         return max(0, stage_tick - (self._origin or 0))
 
-    def _from_zero(self, changes: dict[int, V]) -> list[tuple[int, V]]:
+    def _from_zero(self, changes: list[tuple[int, V]]) -> list[tuple[int, V]]:
         """Changes by file tick: the last before the start holds at 0."""
-        in_file: dict[int, V] = {}
-        for tick in sorted(changes):
-            in_file[self._file(tick)] = changes[tick]
-        return sorted(in_file.items(), key=lambda item: item[0])
+        return sorted({self._file(tick): value for tick, value in changes}.items(), key=lambda item: item[0])
+
+
+def _replace_from(changes: list[tuple[int, V]], tick: int, value: V) -> None:
+    """From a tick on it is this value; what was said of later ticks never took effect."""
+    while changes[-1][0] >= tick:
+        changes.pop()
+    changes.append((tick, value))

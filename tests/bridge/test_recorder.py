@@ -21,7 +21,9 @@ from bridge.messages import (
     Trouble,
 )
 from bridge.recorder.midifile import MeterChange, TempoChange, Track, write_midi
+from bridge.recorder.process import Recorder
 from bridge.recorder.take import Take
+from bridge.recorder.wavfile import write_wav
 from engines.music import Note
 
 PATIENCE_S = 20.0
@@ -54,7 +56,7 @@ def metas(path, kind):
     return found
 
 
-class Recorder:
+class Process:
     def __init__(self, *paths, tempo_mbpm=120_000):
         mine, theirs = pair()
         with theirs:
@@ -92,7 +94,7 @@ TAKEN = [(0, 36, 100), (0, 42, 100), (60, 42, 0), (120, 36, 0), (960, 38, 100), 
 
 
 def test_a_take_is_written_on_its_ticks_when_it_is_finished(tmp_path):
-    recorder = Recorder(tmp_path / "take.mid", tmp_path / "take.wav")
+    recorder = Process(tmp_path / "take.mid", tmp_path / "take.wav")
     recorder.say(*TAKE, Finish(500 + 3_840 + 3_360))
     assert recorder.answer() == Recorded((str(tmp_path / "take.mid"), str(tmp_path / "take.wav")))
     assert recorder.end() == ""
@@ -112,7 +114,7 @@ def test_a_take_is_written_on_its_ticks_when_it_is_finished(tmp_path):
 
 @pytest.mark.parametrize("how", ["control dies", "SIGTERM"])
 def test_a_take_is_written_when_it_is_cut_short(tmp_path, how):
-    recorder = Recorder(tmp_path / "take.mid", tmp_path / "bad.ogg")
+    recorder = Process(tmp_path / "take.mid", tmp_path / "bad.ogg")
     assert isinstance(recorder.answer(), Trouble)  # it is up
     recorder.say(*TAKE)
     if how == "SIGTERM":
@@ -123,7 +125,7 @@ def test_a_take_is_written_when_it_is_cut_short(tmp_path, how):
 
 
 def test_paths_that_cannot_be_written_are_named_at_once_and_the_rest_is(tmp_path):
-    recorder = Recorder(tmp_path / "take.ogg", tmp_path / "nowhere" / "take.mid", tmp_path / "take.mid")
+    recorder = Process(tmp_path / "take.ogg", tmp_path / "nowhere" / "take.mid", tmp_path / "take.mid")
     assert recorder.answer() == Trouble(f"{tmp_path}/take.ogg cannot be recorded to; end its name in .mid or .wav")
     assert "nowhere/take.mid cannot be recorded to: No such file or directory" in recorder.answer().text
     recorder.say(*TAKE, Finish(4_440))
@@ -133,7 +135,7 @@ def test_paths_that_cannot_be_written_are_named_at_once_and_the_rest_is(tmp_path
 
 def test_a_file_that_exists_is_untouched_until_the_new_one_is_whole(tmp_path):
     (tmp_path / "take.mid").write_bytes(b"precious")
-    recorder = Recorder(tmp_path / "take.mid", tmp_path / "bad.ogg")
+    recorder = Process(tmp_path / "take.mid", tmp_path / "bad.ogg")
     recorder.answer()
     assert (tmp_path / "take.mid").read_bytes() == b"precious"
     recorder.say(*TAKE, Finish(4_440))
@@ -143,11 +145,54 @@ def test_a_file_that_exists_is_untouched_until_the_new_one_is_whole(tmp_path):
 
 
 def test_a_silent_take_is_a_file_too(tmp_path):
-    recorder = Recorder(tmp_path / "take.mid")
+    recorder = Process(tmp_path / "take.mid")
     recorder.say(EpochStarted(1, 500, 0), Finish(500 + 3_840))
     recorder.answer()
     recorder.end()
     assert [(tick, message.tempo) for tick, message in metas(tmp_path / "take.mid", "set_tempo")] == [(0, 500_000)]
+
+
+def test_the_sound_rendered_while_recording_is_that_of_the_whole_take(tmp_path):
+    recorder = Recorder(Record((str(tmp_path / "live.wav"),), 120_000, 4, 4))
+    recorder.handle(EpochStarted(1, 500, 0))
+    for i in range(64):
+        if i % 10 == 5:
+            recorder.handle(RecordedTempo(500 + i * 240, 100_000 + 1_000 * i))
+        pitches = (36, 42, 49)[: 1 + i % 3]
+        recorder.handle(Left(tuple(on(500 + i * 240, pitch) for pitch in reversed(pitches))))
+        recorder.handle(Left(tuple(off(560 + i * 240, pitch) for pitch in pitches)))
+    assert (tmp_path / "live.wav.part").stat().st_size > 1_000_000
+    recorder.handle(Finish(500 + 64 * 240))
+    assert recorder.write() == (str(tmp_path / "live.wav"),)
+    take = recorder.take
+    write_wav(tmp_path / "whole.wav", take.tracks, take.tempo_map, take.end_tick)
+    assert (tmp_path / "live.wav").read_bytes() == (tmp_path / "whole.wav").read_bytes()
+    assert recorder.troubles == []
+
+
+def test_the_score_is_on_disk_while_recording_goes_on(tmp_path):
+    recorder = Recorder(Record((str(tmp_path / "take.mid"),), 120_000, 4, 4))
+    for message in TAKE:
+        recorder.handle(message)
+    assert not list(tmp_path.iterdir())
+    recorder.refresh()
+    assert score(tmp_path / "take.mid", 1) == [*TAKEN, (3_841, 36, 0)]
+    (tmp_path / "take.mid").unlink()
+    recorder.refresh()
+    assert not list(tmp_path.iterdir()), "nothing new was heard"
+    recorder.handle(Left((off(4_400, 36),)))
+    recorder.write()
+    assert score(tmp_path / "take.mid", 1) == [*TAKEN, (3_900, 36, 0)]
+
+
+def test_a_file_that_cannot_be_written_any_more_does_not_cost_the_other(tmp_path):
+    (tmp_path / "a").mkdir()
+    recorder = Recorder(Record((str(tmp_path / "a" / "take.mid"), str(tmp_path / "take.mid")), 120_000, 4, 4))
+    for message in TAKE:
+        recorder.handle(message)
+    (tmp_path / "a").rmdir()
+    assert recorder.write() == (str(tmp_path / "take.mid"),)
+    assert recorder.troubles == [f"{tmp_path}/a/take.mid cannot be recorded to: No such file or directory"]
 
 
 def test_every_player_has_a_track():
