@@ -306,7 +306,7 @@ async def run(set_: Set, options: LiveOptions, view: View) -> int:
     """Play a set until it is over or told to end; the exit status. Raises SidemanError for a user's mistake."""
     daemon = Daemon(set_, options, view)
     loop = asyncio.get_running_loop()
-    for signal_ in (signal.SIGINT, signal.SIGTERM):
+    for signal_ in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(signal_, daemon.stop)
     playing = asyncio.create_task(daemon.start())
     try:

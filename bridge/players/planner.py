@@ -133,7 +133,7 @@ class Planner:
         """The grid has changed from bar `number` on."""
         if self.next is not None and self.next.span.number >= number:
             old = self.next
-            self.next = replace(old, span=self._song.grid.bar(old.span.number), phrase=None, stale=False)
+            self.next = replace(old, span=self._song.grid.bar(old.span.number), phrase=None, stale=False, failed=False)
             if self.next.kept is not None:
                 self.next.kept = fitted(self.next.kept, self.next.span.length_ticks)
             self._offer_next()
@@ -176,22 +176,17 @@ class Planner:
             self.current = offer.replaces
             self._history[-1] = Played(self.current.span.meter, self.current.phrase)
             self._change("fill", True)
-        elif (
-            self.next is not None
-            and offer.span == self.next.span
-            and offer.outcome != "hit"
-            and not self._fits(self.next)
-        ):
+            return
+        plan = self.next
+        if plan is not None and offer.span == plan.span and offer.outcome != "hit" and not self._fits(plan):
             self._resume()
 
     # From the worker
 
     def worker_ready(self, bar_s: float) -> None:
-        """A worker is up; bar_s is what a bar takes it at worst. What is to come is made by it from now on."""
+        """A worker is up; bar_s is what a bar takes it at worst."""
         self._worker_up = True
         self._deadlines.start(bar_s)
-        if self.next is not None and self.next.phrase is not None and self._fits(self.next):
-            self.next.stale = True
         self._request()
 
     def worker_lost(self) -> None:
@@ -257,8 +252,8 @@ class Planner:
             return self.current.span.number + 1 if self.current else 0
         return self.next.span.number + (0 if self._fits(self.next) else 1)
 
-    def parameters_changed(self) -> None:
-        """Make the next bar again, if there is time; the bar after it has the new values in any case."""
+    def changed(self) -> None:
+        """A parameter, or the bundle: make the next bar again if there is time; the bar after it in any case."""
         self._remake()
 
     def vary(self) -> None:
@@ -341,9 +336,10 @@ class Planner:
         self._remake()
 
     def _remake(self) -> None:
-        if self.next is not None and self._fits(self.next):
-            self.next.stale = self.next.failed = self.next.phrase is not None or self._asked is not None
-            self.next.failed = False
+        plan = self.next
+        if plan is not None and self._fits(plan):
+            plan.failed = False
+            plan.stale = plan.phrase is not None or self._asked is not None
             self._request()
 
     @property
@@ -412,7 +408,7 @@ class Planner:
     def _fill_made(self, message: Made, tick: int) -> None:
         current = self.current
         if current is None or not current.span.start_tick < tick < current.span.end_tick:
-            self._spare = message.phrase  # its bar is over
+            self._change("fill", True)  # its bar is over
             return
         phrase = spliced(current.phrase, message.phrase, tick - current.span.start_tick)
         self.current = Offer(current.span, "hit", phrase, message.id, replaces=current)

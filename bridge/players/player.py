@@ -126,7 +126,7 @@ class Player:
         """Set a parameter. Raises SidemanError that names it and says what it takes."""
         before = self.parameters.snapshot().get(name)
         if self.parameters.set(name, value) != before and name in self.planner.engine_parameters:
-            self.planner.parameters_changed()
+            self.planner.changed()
 
     def mute(self, on: bool) -> None:
         """Silence the player at once, or let it out again."""
@@ -214,6 +214,7 @@ class Player:
         self.planner.worker_lost()
         self._adopt(message)
         self.planner.worker_ready(message.bar_p99_s)
+        self.planner.changed()
         self._listener.on_message(f"{self.name}: {message.description} takes over at bar {self.planner.lands}")
         self.on_changed()
 

@@ -232,7 +232,7 @@ def test_a_change_of_a_parameter_is_heard_in_the_next_bar_if_there_is_time() -> 
     rig.until(BEAT)
     assert rig.planner.lands == 1
     rig.planner.parameters.set("level", 70)
-    rig.planner.parameters_changed()
+    rig.planner.changed()
     rig.until(BAR + 10)
     assert rig.left[-1] == (BAR, 1, 70)
 
@@ -243,7 +243,7 @@ def test_a_change_too_late_for_the_next_bar_is_heard_in_the_one_after() -> None:
     rig.until(BAR - 480)  # 250 ms before the bar: a bar takes 200, and 60 are kept free
     assert rig.planner.lands == 2
     rig.planner.parameters.set("level", 70)
-    rig.planner.parameters_changed()
+    rig.planner.changed()
     rig.until(2 * BAR + 10)
     velocities = {tick: velocity for tick, _, velocity in rig.left}
     assert (velocities[BAR], velocities[2 * BAR]) == (50, 70)

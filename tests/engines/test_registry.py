@@ -1,0 +1,21 @@
+"""Engines by entry point: ours is found the way anyone's is."""
+
+from __future__ import annotations
+
+import pytest
+
+from engines.drums import DrumEngine
+from engines.errors import SidemanError
+from engines.registry import engine_class, engine_names
+
+
+def test_ours_is_one_of_those_installed() -> None:
+    assert "drums" in engine_names()
+    assert engine_class("drums") is DrumEngine
+
+
+def test_an_unknown_name_is_answered_with_the_nearest_or_with_all() -> None:
+    with pytest.raises(SidemanError, match=r"there is no engine drum; did you mean drums\?"):
+        engine_class("drum")
+    with pytest.raises(SidemanError, match=r"there is no engine xyz; there are .*drums"):
+        engine_class("xyz")
