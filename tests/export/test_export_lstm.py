@@ -74,6 +74,25 @@ def test_a_training_goes_on_where_it_was_interrupted(run: Path) -> None:
     assert metrics["validation"]["perplexity"] == pytest.approx(float(log[1]["val_perplexity"]), rel=1e-3)
 
 
+def test_epochs_without_progress_are_counted_on() -> None:
+    import keras
+
+    from offline.drums.lstm.fit import Recall
+
+    losses, rates = [3.0, 2.0, 2.1, 2.2, 2.3], [1e-3, 1e-3, 1e-3, 5e-4, 5e-4]
+    history = [{"val_loss": str(v), "learning_rate": str(r)} for v, r in zip(losses, rates, strict=True)]
+    stop, plateau = keras.callbacks.EarlyStopping(), keras.callbacks.ReduceLROnPlateau()
+    Recall(history, stop, plateau).on_train_begin()
+    assert (stop.best, stop.wait) == (2.0, 3)
+    assert (plateau.best, plateau.wait) == (2.0, 2), "the rate fell after the third epoch"
+
+
+def test_a_finished_training_is_not_begun_again(run: Path, data: Path) -> None:
+    with pytest.raises(SidemanError, match="holds this training, finished"):
+        train(data, CONFIG, run)
+    assert not (run / "backup").exists()
+
+
 def test_another_config_does_not_go_on_with_it(run: Path, data: Path) -> None:
     with pytest.raises(SidemanError, match="holds a training with other settings or data"):
         train(data, msgspec.structs.replace(CONFIG, units=33), run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -17,6 +18,7 @@ from offline.drums.dataset import DrumDataset, Piece
 from offline.drums.lstm.config import LstmConfig
 from offline.drums.lstm.data import Corpus, chosen_pieces, feel_of, styles_of
 from offline.drums.lstm.run import (
+    BACKUP,
     BEST,
     BEST_H5,
     HPARAMS,
@@ -69,6 +71,7 @@ def train(data: Path, config: LstmConfig, folder: Path) -> dict[str, Any]:
         metrics[split] = lstm_fit.score(best, some, config)
         print(f"{split}: accuracy {metrics[split]['accuracy']:.4f}, perplexity {metrics[split]['perplexity']:.4f}")
     (folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+    shutil.rmtree(folder / BACKUP, ignore_errors=True)
     return metrics
 
 
@@ -93,6 +96,8 @@ def _prepare(pieces: list[Piece], config: LstmConfig, data: Path, folder: Path) 
         before = LstmRun(folder).hparams
         if msgspec.structs.replace(before, data=hparams.data) != hparams:
             raise SidemanError(f"{folder} holds a training with other settings or data; give another -o, or delete it")
+        if (folder / METRICS).is_file():
+            raise SidemanError(f"{folder} holds this training, finished; give another -o, or delete it")
     else:
         if (folder / BEST).exists():
             raise SidemanError(f"{folder} holds another training; give another -o")
