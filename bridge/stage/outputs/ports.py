@@ -136,9 +136,7 @@ def _listed(names: tuple[str, ...]) -> str:
 def _native() -> System | str:
     """ALSA's sequencer, CoreMIDI or WinMM, through whichever library is here."""
     if sys.platform == "linux" and not Path("/dev/snd/seq").exists():
-        return (
-            "this machine has no ALSA sequencer (/dev/snd/seq; `sudo modprobe snd-seq` where there is a kernel module)"
-        )
+        return "no ALSA sequencer (/dev/snd/seq; outside a container: sudo modprobe snd-seq)"
     if importlib.util.find_spec("rtmidi"):
         from bridge.stage.outputs import rtmidi_port
 
