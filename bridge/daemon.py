@@ -306,8 +306,9 @@ async def run(set_: Set, options: LiveOptions, view: View) -> int:
     """Play a set until it is over or told to end; the exit status. Raises SidemanError for a user's mistake."""
     daemon = Daemon(set_, options, view)
     loop = asyncio.get_running_loop()
-    for signal_ in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(signal_, daemon.stop)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            loop.add_signal_handler(getattr(signal, name), daemon.stop)
     playing = asyncio.create_task(daemon.start())
     try:
         stopped = asyncio.create_task(daemon.wait())
