@@ -7,15 +7,13 @@ Processes).
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import time
 from collections import deque
-from collections.abc import Iterator
 from typing import Any
 
+from bridge.stage.outputs.jack_clock import cycle_reader
 from bridge.stage.outputs.output import Rack
 from bridge.stage.outputs.ports import System
-from bridge.timing.clock import ClockMap
 from engines.errors import SidemanError
 
 PERIODS_AHEAD = 2
@@ -65,7 +63,7 @@ class JackClient:
         """Become a client. Raises SidemanError when no server runs."""
         self._client = _open(self._name)
         self._lost = False
-        self._read_cycle = _cycle_reader(self._client)
+        self._read_cycle = cycle_reader(self._client)
         self._client.set_process_callback(self._process)
         self._client.set_shutdown_callback(self._shut_down)
         self._client.set_port_connect_callback(self._graph_changed, only_available=False)
@@ -271,43 +269,3 @@ def _midi_inputs(client: Any) -> tuple[str, ...]:
         return tuple(port.name for port in client.get_ports(is_midi=True, is_input=True))
     except Exception:  # the server went away
         return ()
-
-
-def _cycle_reader(client: Any) -> Any:
-    """A function of the number of frames: when the current cycle began, and how long a frame is, in our ns.
-
-    JACK counts microseconds of CLOCK_MONOTONIC_RAW, perf_counter is CLOCK_MONOTONIC: a ClockMap relates them. The two
-    calls it takes are missing from JACK-Client, whose library and client we use through ctypes.
-    """
-    import jack
-
-    library = ctypes.CDLL(jack._libname)
-    library.jack_get_time.restype = ctypes.c_uint64
-    pointer = ctypes.c_void_p(int(jack._ffi.cast("uintptr_t", client._ptr)))
-    cycle_frames, start_us, next_us = ctypes.c_uint32(), ctypes.c_uint64(), ctypes.c_uint64()
-    period_us = ctypes.c_float()
-    arguments = (pointer, *(ctypes.byref(value) for value in (cycle_frames, start_us, next_us, period_us)))
-    readings = _paired_readings(library.jack_get_time)
-    clock = ClockMap(1000.0, *next(readings))
-    get_cycle_times, rate = library.jack_get_cycle_times, client.samplerate
-
-    def read(frames: int) -> tuple[float, float]:
-        clock.observe(*next(readings))
-        if get_cycle_times(*arguments):
-            return float(time.perf_counter_ns()), 1e9 / rate
-        return clock.ns_at(start_us.value), (next_us.value - start_us.value) * 1000 / frames
-
-    return read
-
-
-def _paired_readings(jack_time: Any) -> Iterator[tuple[int, int]]:
-    """JACK's clock and ours read together, the best of three, as the thread may be interrupted in between."""
-    now_ns = time.perf_counter_ns
-    while True:
-        best = (1 << 62, 0, 0)
-        for _ in range(3):
-            before = now_ns()
-            units = jack_time()
-            after = now_ns()
-            best = min(best, (after - before, units, (before + after) // 2))
-        yield best[1:]
