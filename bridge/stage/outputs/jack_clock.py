@@ -18,7 +18,7 @@ def cycle_reader(client: Any) -> Callable[[int], tuple[float, float]]:
     """
     import jack
 
-    library = ctypes.CDLL(jack._libname)
+    library = ctypes.PyDLL(jack._libname)  # keeps the interpreter during these short calls, instead of losing it
     library.jack_get_time.restype = ctypes.c_uint64
     pointer = ctypes.c_void_p(int(jack._ffi.cast("uintptr_t", client._ptr)))
     cycle_frames, start_us, next_us = ctypes.c_uint32(), ctypes.c_uint64(), ctypes.c_uint64()
