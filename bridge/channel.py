@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import subprocess
 import sys
 from typing import Any
 
@@ -136,11 +137,25 @@ class Channel:
 
 
 def pair() -> tuple[socket.socket, socket.socket]:
-    """A connected pair: one end to keep, one to hand to a child (see `child_arguments`)."""
+    """A connected pair: one end to keep, one to hand to a child (see `inherited_by`)."""
     mine, theirs = socket.socketpair()
     return mine, theirs
 
 
 def module_command(module: str, descriptor: int, python: str = sys.executable) -> list[str]:
-    """The command that runs one of our modules as a process on an inherited descriptor."""
-    return [python, "-m", module, str(descriptor)]
+    """The command that runs one of our modules as a process on an inherited descriptor.
+
+    -P: a folder called engines where the user happens to be is not ours.
+    """
+    return [python, "-P", "-m", module, str(descriptor)]
+
+
+def inherited_by(theirs: socket.socket) -> dict[str, Any]:
+    """The arguments of Popen with which a child inherits an end, in a session of its own.
+
+    The terminal's Ctrl-C then reaches control alone.
+    """
+    if sys.platform == "win32":  # sockets are handles there, and pass_fds does not exist
+        theirs.set_inheritable(True)
+        return {"close_fds": False, "creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {"pass_fds": [theirs.fileno()], "start_new_session": True}

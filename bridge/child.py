@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 import bridge
-from bridge.channel import Channel, ChannelClosedError, module_command, pair
+from bridge.channel import Channel, ChannelClosedError, inherited_by, module_command, pair
 
 LEAVE_S = 3.0
 """How long a process may take to leave once its channel is closed."""
@@ -56,12 +56,11 @@ class Child:
         with theirs:
             self._process = subprocess.Popen(
                 module_command(self._module, theirs.fileno()),
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL if self._quiet else None,
                 env=_environment(),
+                **inherited_by(theirs),
             )
         self._channel = Channel(mine, self._accepts)
         self._loop.add_reader(self._channel.fileno(), self._readable)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -307,7 +308,7 @@ async def run(set_: Set, options: LiveOptions, view: View) -> int:
     daemon = Daemon(set_, options, view)
     loop = asyncio.get_running_loop()
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
+        if hasattr(signal, name) and sys.platform != "win32":  # there, Ctrl-C is a KeyboardInterrupt
             loop.add_signal_handler(getattr(signal, name), daemon.stop)
     playing = asyncio.create_task(daemon.start())
     try:

@@ -69,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
         keys=not args.quiet and sys.stdin.isatty(),
         playhead=not args.quiet and sys.stdout.isatty(),
     )
-    return asyncio.run(daemon.run(set_, options, open_view(quiet=args.quiet)))
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:  # Windows' own cannot watch sockets of ours
+        return runner.run(daemon.run(set_, options, open_view(quiet=args.quiet)))
 
 
 def chosen_set(args: argparse.Namespace) -> Set:

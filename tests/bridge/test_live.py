@@ -189,6 +189,14 @@ def test_eight_bars_land_in_the_file_on_their_ticks_and_the_seed_decides_them(tm
         assert files[0].read_bytes() == files[1].read_bytes()
 
 
+def test_a_folder_of_the_users_called_engines_is_not_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("bridge", "engines"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise RuntimeError")
+    monkeypatch.chdir(tmp_path)
+    assert [bar.bar for bar in play(a_set(1, 960.0), LiveOptions(bars=1)).bars] == [0]
+
+
 def test_the_engines_own_parameters_are_set_asked_and_heard_over_osc() -> None:
     async def scene(daemon: Daemon, watch: Watch, client: Client) -> None:
         client.send("/sideman/system/subscribe", client.port)

@@ -6,7 +6,7 @@ import contextlib
 import subprocess
 from typing import Any
 
-from bridge.channel import Channel, ChannelClosedError, module_command, pair
+from bridge.channel import Channel, ChannelClosedError, inherited_by, module_command, pair
 from bridge.messages import (
     Event,
     FromMonitor,
@@ -136,10 +136,9 @@ class Monitor:
         with theirs:
             self._process = subprocess.Popen(
                 module_command("bridge.stage.outputs.monitor", theirs.fileno()),
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
                 stdin=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # ALSA and JACK chatter there
+                **inherited_by(theirs),
             )
         self._channel = Channel(mine, accepts)
         self._trouble = ""
