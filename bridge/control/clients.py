@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bridge.control.pattern import covers
+from bridge.control.pattern import check_pattern, covers
 from engines.errors import SidemanError
 
 LEASE_S = 60.0
@@ -43,9 +43,9 @@ class Clients:
     def subscribe(self, sender: Sender, port: int, pattern: str) -> None:
         """Send this client's answers, and events that match, to a port of its host, until its lease ends.
 
-        Raises SidemanError if there are too many already.
+        Raises SidemanError for a pattern out of bounds, or if there are too many clients already.
         """
-        covers(pattern, "/")  # raises if it is out of bounds
+        check_pattern(pattern)
         target = (sender[0], port)
         kept = {who: client for who, client in self._clients.items() if client.target != target and who != sender}
         if len(kept) >= CLIENTS_MAX:

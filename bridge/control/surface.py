@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.control.pattern import is_pattern, matches
+from bridge.control.pattern import check_pattern, is_pattern, matches
 from engines.errors import SidemanError
 from engines.parameter import Value
 
@@ -59,6 +59,7 @@ class Surface:
         if pattern in self._nodes:
             return (self._nodes[pattern],)
         if is_pattern(pattern):
+            check_pattern(pattern)
             found = tuple(node for node in self.nodes() if matches(pattern, node.address))
             if found:
                 return found

@@ -190,7 +190,10 @@ def test_errors_name_the_address_and_are_rationed() -> None:
     act(scene)
 
 
-@pytest.mark.parametrize("arguments", [(0,), (70_000,), ("drums",), (1.5,), (9000, "/a", 1), (9000, "/" + "*a" * 200)])
+@pytest.mark.parametrize(
+    "arguments",
+    [(0,), (70_000,), ("drums",), (1.5,), (9000, "/a", 1), (9000, "/" + "*a" * 200), ("/x/" + "{a,b}" * 9,)],
+)
 def test_a_subscription_that_makes_no_sense_is_refused(arguments: tuple[Any, ...]) -> None:
     async def scene(stage: Scene) -> None:
         stage.send(message("/sideman/system/subscribe", *arguments))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.control.pattern import covers, is_pattern, matches
+from bridge.control.pattern import check_pattern, covers, is_pattern, matches
 from bridge.control.surface import Node, Surface
 from engines.errors import SidemanError
 from engines.parameter import Parameter
@@ -126,11 +126,15 @@ def test_patterns(pattern: str, address: str, expected: bool) -> None:
     assert matches(pattern, address) is expected
 
 
-def test_patterns_out_of_bounds_are_refused() -> None:
+def test_patterns_out_of_bounds_are_refused_and_match_nothing() -> None:
     assert is_pattern("/a/*")
-    for pattern in ("/" + "*a" * 200, "/" + "{a,b,c,d}" * 4):
-        with pytest.raises(SidemanError):
-            matches(pattern, "/aaaa")
+    check_pattern("/a/{b,c}")
+    for pattern in ("/" + "*a" * 200, "/x/" + "{a,b,c,d}" * 4, "/a/{b", "/" + "{a,b}" * 50):
+        with pytest.raises(SidemanError, match="the pattern"):
+            check_pattern(pattern)
+        with pytest.raises(SidemanError, match="the pattern"):
+            Desk().osc(pattern)
+        assert not matches(pattern, "/x/aaaa")
 
 
 def test_a_subscription_covers_all_a_branch_or_a_pattern() -> None:
