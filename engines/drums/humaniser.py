@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Self
 
 import numpy as np
@@ -35,13 +36,20 @@ BEAT = 4
 COLUMNS = INSTRUMENTS + BEAT
 """What running sums are kept of: each instrument, and all instruments at each place in the beat."""
 
+PLACE_SPANS = (4, 16)
+"""Bars over which the same step of the bar is averaged: accents are a habit of a place."""
+_MOST_BARS = max(PLACE_SPANS)
+
 HEARD = LAGS * 2 * INSTRUMENTS
-MEANS = len(MEAN_SPANS) * 3 * COLUMNS
+_RUNNING = len(MEAN_SPANS) * 3 * COLUMNS
+MEANS = _RUNNING + len(PLACE_SPANS) * 3 * INSTRUMENTS
 
 BINS = 32
 LOW = np.array([0.0, -STEP_TICKS / 2])
 WIDTH = np.array([4.0, STEP_TICKS / BINS])
 """Of a bin of velocity, and of one of offset in ticks."""
+
+_BITS = np.arange(INSTRUMENTS)
 
 UNIT = 128.0
 """Velocity and offset are divided by this; a power of two, so that sums stay exact."""
@@ -82,16 +90,21 @@ def _row(played: NDArray[np.float64], on: NDArray[np.bool_], place: NDArray[np.i
 
 
 def _means(sums: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Sums over each span [n, spans, 3, COLUMNS] as mean velocity and offset, and log hits: float32 [n, MEANS]."""
+    """Sums of velocity, offset and hits [n, spans, 3, k] as means of the first two and log hits: float32 [n, -1]."""
     result = np.empty(sums.shape, np.float32)
     np.divide(sums[:, :, :2], np.maximum(sums[:, :, 2:], 1.0), out=result[:, :, :2], casting="same_kind")
     np.log1p(sums[:, :, 2], out=result[:, :, 2], casting="same_kind")
-    return result.reshape(len(sums), MEANS)
+    return result.reshape(len(sums), -1)
 
 
 def _scaled(velocity: NDArray[np.uint8], offset: NDArray[np.int16]) -> NDArray[np.float64]:
     """[n, 9] each as shares of their range, [n, 2, 9]; an offset without a hit is 0."""
     return np.stack([velocity, np.where(velocity > 0, offset, 0)], axis=1) / UNIT
+
+
+def _places(bar: Bar) -> NDArray[np.float64]:
+    """Velocity, offset and hits of a bar: [n, 3, 9]."""
+    return np.concatenate([_scaled(bar.velocity, bar.offset), (bar.velocity > 0)[:, None]], axis=1)
 
 
 def heard_lags(steps: int) -> NDArray[np.int64]:
@@ -104,7 +117,7 @@ class Played:
     """Pieces of S steps end to end, ready to give the features of any of their steps.
 
     masks [S]; played: velocity and offset as shares, [S, 2, 9]; start, end: of each step's piece [S]; bar_end: of its
-    bar [S]; lags [S, LAGS]; sums before each step [S + 1, 3, COLUMNS]
+    bar [S]; steps: in its bar [S]; lags [S, LAGS]; sums before each step [S + 1, 3, COLUMNS]
     """
 
     masks: NDArray[np.int64]
@@ -112,6 +125,7 @@ class Played:
     start: NDArray[np.int64]
     end: NDArray[np.int64]
     bar_end: NDArray[np.int64]
+    steps: NDArray[np.int64]
     lags: NDArray[np.int64]
     sums: NDArray[np.float64]
 
@@ -134,7 +148,9 @@ class Played:
         played = _scaled(velocity, offset)
         sums = np.zeros((len(masks) + 1, 3, COLUMNS))
         np.cumsum(_row(played, velocity > 0, step % BEAT), axis=0, out=sums[1:])
-        return cls(masks.astype(np.int64), played.astype(np.float32), start, end, here + steps - step, lags, sums)
+        return cls(
+            masks.astype(np.int64), played.astype(np.float32), start, end, here + steps - step, steps, lags, sums
+        )
 
     def around(self, rows: NDArray[np.int64], whole_piece: bool) -> NDArray[np.int64]:
         """Hits around each step [n, AROUND]; those ahead to the end of the piece, or only of its bar, as when live."""
@@ -150,9 +166,15 @@ class Played:
         return np.where(known, self.played[np.maximum(at, 0)], np.float32(0.0)).reshape(len(rows), HEARD)
 
     def means(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Running means before each step: [n, MEANS]."""
-        since = np.maximum(rows[:, None] - np.array(MEAN_SPANS), self.start[rows, None])
-        return _means(self.sums[rows, None] - self.sums[since])
+        """Means before each step: [n, MEANS], running ones and those of the same step of past bars."""
+        start = self.start[rows, None]
+        running = self.sums[rows, None] - self.sums[np.maximum(rows[:, None] - np.array(MEAN_SPANS), start)]
+        at = rows[:, None] - self.steps[rows, None] * np.arange(1, _MOST_BARS + 1)
+        there = np.maximum(at, 0)
+        bars = np.concatenate([self.played[there], (self.masks[there][..., None, None] >> _BITS) & 1], axis=2)
+        bars *= (at >= start)[..., None, None]
+        places = np.stack([bars[:, :span].sum(axis=1) for span in PLACE_SPANS], axis=1)
+        return np.concatenate([_means(running), _means(places)], axis=1)
 
 
 class Performance:
@@ -179,6 +201,14 @@ class Performance:
             self._line[first:before] = np.concatenate([bar.masks for bar in bars])[-before:]
             self._played[first:before] = played
             np.cumsum(_row(played, velocity > 0, place), axis=0, out=self._sums[first + 1 : before + 1])
+        same = list(takewhile(lambda bar: len(bar.masks) == n, history[: -_MOST_BARS - 1 : -1]))
+        places = np.zeros((n, len(PLACE_SPANS), 3, INSTRUMENTS))
+        if same:
+            rows = np.stack([_places(bar) for bar in same])
+            for i, span in enumerate(PLACE_SPANS):
+                places[:, i] = rows[:span].sum(axis=0)
+        self._means = np.empty((n, MEANS), np.float32)
+        self._means[:, _RUNNING:] = _means(places)
         self._before = before
         self._lags = before - heard_lags(n)
         self._spans = before - np.array(MEAN_SPANS)
@@ -192,7 +222,9 @@ class Performance:
             self._summed = step
         around = self._line[at - BACK : at + AHEAD + 1][None]
         heard = self._played[self._lags + step].reshape(1, HEARD)
-        return around, heard, _means((self._sums[at] - self._sums[self._spans + step])[None])
+        means = self._means[step : step + 1]
+        means[:, :_RUNNING] = _means((self._sums[at] - self._sums[self._spans + step])[None])
+        return around, heard, means
 
     def play(self, step: int, values: NDArray[np.int64], on: NDArray[np.bool_]) -> None:
         """Say how a step was played after `look` at it: velocity and offset [2, 9], 0 where `on` [9] is not."""

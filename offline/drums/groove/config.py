@@ -16,13 +16,13 @@ HPARAMS, STEP_FOLDER, FEEL_FOLDER = "hparams.json", "step", "humaniser"
 class GrooveConfig:
     """One training: the step network, then the humaniser."""
 
-    epochs: int = 60  # of the step network
+    epochs: int = 45  # of the step network
     batch: int = 2048  # steps in a batch
     width: int = 384  # of the step network's body
     layers: int = 2  # of it
     candidate: int = 24  # width of a candidate's scorers
     heads: int = 4  # attentions over the past bars
-    dropout: float = 0.3  # in the body
+    dropout: float = 0.25  # in the body
     learning_rate: float = 2e-3  # highest
     decay: float = 0.3  # last share of the training in which it falls
     weight_decay: float = 0.02  # AdamW's
@@ -30,7 +30,8 @@ class GrooveConfig:
     patience: int = 10  # epochs without a better validation; 0 never stops early
     precision: str = "auto"  # auto, fp32, bf16, fp16
 
-    lose_instrument: float = 0.08  # probability that a piece is played without one of its instruments
+    forget: float = 0.4  # probability that a piece is cut in parts that do not know each other: how to begin
+    lose_instrument: float = 0.08  # that a piece is played without one of its instruments
     wrong_hit: float = 0.03  # that a step was heard with one hit changed
     swap: float = 0.25  # that instruments of a kind are exchanged
     lose_lag: float = 0.05  # that a mask of the past is not heard

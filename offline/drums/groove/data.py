@@ -19,6 +19,8 @@ from offline.drums.dataset import DrumDataset
 BAR_PHASE = slice(3 * STEPS_MAX + 4, 3 * STEPS_MAX + 12)
 """Where a context row holds the bar number modulo 8."""
 
+FORGET_BARS = 8
+
 CLOSED_HAT, OPEN_HAT, TOMS, CRASH, RIDE = 2, 3, (4, 5, 6), 7, 8
 
 
@@ -26,6 +28,7 @@ CLOSED_HAT, OPEN_HAT, TOMS, CRASH, RIDE = 2, 3, (4, 5, 6), 7, 8
 class Augmentation:
     """How training pieces are changed, as probabilities."""
 
+    forget: float = 0.4  # a piece is cut in parts, of 8 bars on average, that do not know what came before
     lose_instrument: float = 0.08  # a piece is played without one of its instruments
     wrong_hit: float = 0.03  # a step of the past was heard with one instrument's hit changed
     swap: float = 0.25  # a step is played, past and all, with ride and hat, the toms, or open hat and crash exchanged
@@ -164,7 +167,7 @@ class StepEpoch:
         random = np.random.default_rng(seed)
         heard, played = _changed(corpus.dataset, augmentation, random)
         self.corpus, self.augmentation, self.size, self.seed, self.device = corpus, augmentation, size, seed, device
-        self._made = _tensors(tables(heard, corpus.dataset.piece_start, corpus.piece_steps))
+        self._made = _tensors(tables(heard, *_parts(corpus, augmentation.forget, random)))
         self._mask = torch.from_numpy(played.astype(np.int64))
         self._order = torch.from_numpy(random.permutation(len(played)))
         self._swaps = Swaps(random).tables
@@ -194,6 +197,16 @@ class StepEpoch:
         row = torch.cat([place, self.corpus.controls(rows, ~hidden)], dim=1)
         parts = (past, copies, agreement * torch.from_numpy(SCALE), row, mask)
         return StepBatch(*(part.to(self.device) for part in parts))
+
+
+def _parts(corpus: Corpus, forget: float, random: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where pieces and the parts of pieces that are cut start, with the end of all, and the steps a bar of each."""
+    first, steps = corpus.dataset.piece_start, corpus.piece_steps
+    piece = np.repeat(np.arange(len(steps)), np.diff(first) // steps)
+    bars = np.concatenate([[0], np.cumsum(steps[piece])[:-1]])
+    starts = (random.random(len(steps)) < forget)[piece] & (random.random(len(bars)) < 1 / FORGET_BARS)
+    starts |= np.isin(bars, first)
+    return np.append(bars[starts], first[-1]), steps[piece[starts]]
 
 
 def _changed(

@@ -28,6 +28,23 @@ NEAR_CANDIDATES = 15
 """Candidates whose agreement the body sees itself."""
 
 
+class Dropout(nn.Module):
+    """Dropout from random bytes: eight times fewer draws than torch's, which are a tenth of a step on a CPU."""
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.lost = round(p * 256)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Some of x set to 0 while training, the others raised so that the mean stays."""
+        if not self.training or not self.lost:
+            return x
+        count = x.numel()
+        words = torch.randint(-(1 << 63), (1 << 63) - 1, ((count + 7) // 8,), device=x.device)
+        kept = words.view(torch.uint8)[:count].reshape(x.shape) >= self.lost
+        return x * kept * (256 / (256 - self.lost))
+
+
 @dataclass(frozen=True, slots=True)
 class StepShape:
     """Sizes of StepNetwork."""
@@ -61,7 +78,7 @@ class StepNetwork(nn.Module):
         layers: list[nn.Module] = []
         for i in range(shape.layers):
             inputs = seen + read if i == 0 else shape.width
-            layers += [nn.Linear(inputs, shape.width), nn.ReLU(), nn.Dropout(shape.dropout)]
+            layers += [nn.Linear(inputs, shape.width), nn.ReLU(), Dropout(shape.dropout)]
         self.body = nn.Sequential(*layers)
         self.pointer = nn.Linear(known, shape.candidate)
         self.pointer_place = nn.Parameter(torch.zeros(CANDIDATES, shape.candidate))
@@ -133,7 +150,7 @@ class HumaniserNetwork(nn.Module):
         inputs = AROUND * (INSTRUMENTS + 1) + HEARD + MEANS + CONTEXT + shape.styles + 3
         layers: list[nn.Module] = []
         for i in range(shape.layers):
-            layers += [nn.Linear(inputs if i == 0 else shape.width, shape.width), nn.ReLU(), nn.Dropout(shape.dropout)]
+            layers += [nn.Linear(inputs if i == 0 else shape.width, shape.width), nn.ReLU(), Dropout(shape.dropout)]
         self.body = nn.Sequential(*layers)
         self.answer = nn.Linear(shape.width, 2 * INSTRUMENTS * BINS)
         self.register_buffer("bits", _bits(), persistent=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,10 +83,7 @@ def step_trainer(learn: Corpus, judge: Corpus, config: GrooveConfig, folder: Pat
 
     torch.manual_seed(config.seed)
     network = step_network(config, len(learn.styles))
-    told = Augmentation(
-        config.lose_instrument, config.wrong_hit, config.swap, config.lose_lag, config.hide_style, config.hide_fill,
-        config.tell_density, config.hide_bar,
-    )  # fmt: skip
+    told = Augmentation(**{field.name: getattr(config, field.name) for field in fields(Augmentation)})
     score = StepScore(judge, device)
     groove, rest = parts_of(judge)
 
