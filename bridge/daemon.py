@@ -184,7 +184,9 @@ class Daemon:
             figures += ["events", stage.events, "late_p99_us", stage.late_p99_us, "late_max_us", stage.late_max_us]
             figures += ["sounding", stage.sounding, "realtime", stage.realtime]
         for name, player in self.players.items():
-            figures += [name, player.description, f"{name}_dropped", player.planner.counters.dropped]
+            counters = player.planner.counters
+            figures += [name, player.description, f"{name}_dropped", counters.dropped]
+            figures += [f"{name}_headroom_min", counters.headroom_min]
         return tuple(figures)
 
     def _take_keys(self) -> None:

@@ -12,6 +12,9 @@ from bridge.players.grid import BarSpan
 from bridge.players.policy import Listener
 from engines.music import Phrase
 
+WANTED: tuple[Outcome, ...] = ("hit", "hold")
+"""Outcomes that are what was asked for."""
+
 
 @dataclass(slots=True)
 class Plan:
@@ -95,7 +98,7 @@ class Offers:
                 from_tick=from_tick,
             )
         )
-        if offer.outcome in ("hit", "hold"):
+        if offer.outcome in WANTED:
             self._listener.on_offer(self._player, span, phrase)
 
     def get(self, id_: int) -> Offer | None:
@@ -106,9 +109,12 @@ class Offers:
         """The offer of that id, which will not play."""
         return self._offers.pop(id_, None)
 
-    def began(self, span: BarSpan) -> None:
-        """A bar has begun: what was offered for those before it is history."""
-        self._offers = {id_: offer for id_, offer in self._offers.items() if offer.span.number >= span.number}
+    def began(self, offer: Offer) -> None:
+        """A bar has begun: earlier offers are history, and who listens ahead hears now of one that was not made."""
+        number = offer.span.number
+        self._offers = {id_: kept for id_, kept in self._offers.items() if kept.span.number >= number}
+        if offer.outcome not in WANTED:
+            self._listener.on_offer(self._player, offer.span, self._mapped(offer.phrase))
 
     def states(self) -> set[int]:
         """The worker's states that may be needed, depending on which offer plays."""

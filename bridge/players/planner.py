@@ -156,7 +156,7 @@ class Planner:
             self._spare = None
         self.current = offer
         self._history.append(Played(offer.span.meter, offer.phrase))
-        self._offers.began(offer.span)
+        self._offers.began(offer)
         if offer.span == self._continued:
             self._plan(offer.span.number + 1)
             return

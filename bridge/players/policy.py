@@ -74,7 +74,10 @@ class Listener(Protocol):
     """Who wants to know what the players do: the terminal view, the OSC door."""
 
     def on_offer(self, player: str, span: BarSpan, phrase: Phrase) -> None:
-        """A whole bar, ahead of its time; the same bar again replaces it. Pitches are those that leave."""
+        """A whole bar, ahead of its time (one that was late: as it starts); the same bar again replaces it.
+
+        Pitches are those that leave.
+        """
         ...
 
     def on_bar(self, report: BarReport) -> None:

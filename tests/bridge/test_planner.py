@@ -187,6 +187,7 @@ def test_a_late_bar_is_what_the_policy_says_and_the_next_is_primed_with_what_was
     rig.until(3 * BAR + 10)
     assert rig.bars == expected
     assert rig.planner.counters.late == 1
+    assert rig.ahead[:3] == [0, 1, 2]  # who schedules bars hears of the late one too
 
 
 def test_an_engine_slower_than_its_bars_plays_what_it_made_too_late_and_nothing_piles_up() -> None:
