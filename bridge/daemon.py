@@ -53,6 +53,7 @@ from engines.parameter import Value
 SEED_STRIDE = 1_000_003
 """Between the seeds of a set's players; the first has the set's own, so that it plays what `generate` writes."""
 
+KEYS_S = 0.05
 END_MARGIN_NS = 20_000_000
 
 
@@ -195,7 +196,15 @@ class Daemon:
         keys = Keys(self.surface, tuple(self.players), self.on_message, self.stop)
         if keys.start():
             self._keys = keys
-            asyncio.get_running_loop().add_reader(keys.fileno(), self._key)
+            if sys.platform == "win32":
+                self._look_for_keys()
+            else:
+                asyncio.get_running_loop().add_reader(keys.fileno(), self._key)
+
+    def _look_for_keys(self) -> None:
+        """Windows' select knows sockets only, so the keyboard is looked at now and then."""
+        self._key()
+        self._timers["keys"] = asyncio.get_running_loop().call_later(KEYS_S, self._look_for_keys)
 
     def _key(self) -> None:
         if self._keys is not None and not self._keys.ready():
