@@ -13,7 +13,7 @@ class Euclid:
 
     parameters = (
         *(Parameter(name=f"{voice}_hits", kind="int", default=hits, high=32, help=f"{voice} hits in a bar")
-          for voice, hits in zip(VOICES, (5, 2, 11))),
+          for voice, hits in {"kick": 5, "snare": 2, "closed_hat": 11}.items()),
         Parameter(name="turn", kind="int", default=1, low=-16, high=16, unit="steps", help="rotation, bar by bar"),
         Parameter(name="ghosts", kind="float", default=0.2, help="chance of a soft hit on an empty step"),
     )  # fmt: skip
