@@ -11,6 +11,7 @@ from typing import Self
 
 from bridge.messages import Event, Message, PlayerSetup
 from bridge.stage.outbox import REPORT
+from bridge.stage.outputs.jack_port import start_probe
 from bridge.stage.outputs.output import Rack
 from bridge.stage.scheduler import Scheduler
 from engines.errors import SidemanError
@@ -134,16 +135,10 @@ class JackServer:
         raise SidemanError("jackd does not come up here")
 
     def _answers(self) -> bool:
-        import jack
-
-        jack.set_error_function(lambda _: None)
         deadline_s = time.monotonic() + START_S
         while self._process and self._process.poll() is None and time.monotonic() < deadline_s:
-            try:
-                jack.Client("sideman look", no_start_server=True, servername=self.name).close()
+            if start_probe(self.name).wait() == 0:
                 return True
-            except jack.JackOpenError:
-                time.sleep(0.05)
         return False
 
     def stop(self, kill: bool = False) -> None:

@@ -104,9 +104,9 @@ class AudioEar:
 
 
 class Stage:
-    """A stage process with one MIDI output."""
+    """A stage process with one player."""
 
-    def __init__(self, output, reconnect=None):
+    def __init__(self, *outputs, reconnect=None):
         mine, theirs = pair()
         with theirs:
             self.process = subprocess.Popen(
@@ -114,7 +114,7 @@ class Stage:
             )
         self.channel = Channel(mine, FromStage)
         self.said = []
-        player = PlayerSetup("drums", (OutputSetup(*output.split(":", 1)),))
+        player = PlayerSetup("drums", tuple(OutputSetup(*output.split(":", 1)) for output in outputs))
         self.channel.send(Setup("sidemantest", (player,), 480_000, reconnect or {}))
 
     def wait_for(self, kind, condition=lambda _: True):
@@ -155,7 +155,7 @@ def bars(count):
 
 def test_every_note_arrives_in_order_and_on_its_frame(server, closing):
     ear = closing(Ear())
-    stage = closing(Stage("midi", {"sidemantest:drums": ("ear:in",)}))
+    stage = closing(Stage("midi", reconnect={"sidemantest:drums": ("ear:in",)}))
     assert "MIDI sidemantest:drums, channel 10" in stage.wait_for(StageReady).outputs
     assert stage.wait_for(Connections).ports == {"sidemantest:drums": ("ear:in",)}
     stage.channel.send(Play(1, 0, 200))
@@ -165,12 +165,13 @@ def test_every_note_arrives_in_order_and_on_its_frame(server, closing):
     while len(left) < 2 * 16 * 8:
         left += stage.wait_for(Left).events
     stage.close()
-    heard = [(frame, data) for frame, data in ear.heard if data[0] in (0x89, 0x99)]
-    assert [data for _, data in heard] == [
-        bytes((0x99 if event.velocity else 0x89, event.pitch, event.velocity or 64)) for event in left
-    ]
-    frames = np.array([frame for frame, _ in heard])
-    planned = np.array([event.at_ns for event in left]) * server.RATE / 1e9
+    ons, offs = ([item for item in ear.heard if item[1][0] == status] for status in (0x99, 0x89))
+    left_ons = [event for event in left if event.velocity]
+    assert [data for _, data in ons] == [bytes((0x99, event.pitch, 100)) for event in left_ons]
+    assert {data[1] for _, data in offs} == {event.pitch for event in left_ons}
+    assert len(offs) >= len(ons), "an overrun of the server may repeat an end"
+    frames = np.array([frame for frame, _ in ons])
+    planned = np.array([event.at_ns for event in left_ons]) * server.RATE / 1e9
     off = np.abs(np.diff(frames) - np.diff(planned))  # from one event to the next: an overrun of the server shifts one
     print(f"arrival jitter: p50 {np.median(off) / 48:.3f} ms, p99 {np.percentile(off, 99) / 48:.3f} ms")
     assert np.median(off) <= 1.5, "events do not leave on their frames"
@@ -178,25 +179,19 @@ def test_every_note_arrives_in_order_and_on_its_frame(server, closing):
 
 def test_the_notes_end_at_the_other_side_when_control_dies(server, closing):
     ear = closing(Ear())
-    stage = Stage("midi", {"x:drums": ("ear:in",)})
+    stage = Stage("midi", reconnect={"x:drums": ("ear:in",)})
     stage.wait_for(Connections)
     stage.channel.send(Play(1, 0))
     stage.channel.send(Chunk("drums", 1, 0, 1, 0, 400_000, "hit", (Note(0, 36, 100, 400_000),)))
     stage.wait_for(Left)
     stage.channel.close()
     assert stage.process.wait(PATIENCE_S) == 0
-    heard = [data for _, data in ear.heard]
-    assert heard == [
-        b"\x99\x24\x64",
-        b"\x89\x24\x40",
-        b"\xb9\x40\x00",
-        b"\xb9\x7b\x00",
-        b"\xb9\x78\x00",
-    ]
+    heard = list(dict.fromkeys(data for _, data in ear.heard))  # an overrun of the server may repeat an end
+    assert heard == [b"\x99\x24\x64", b"\x89\x24\x40", b"\xb9\x40\x00", b"\xb9\x7b\x00", b"\xb9\x78\x00"]
 
 
 def test_a_server_that_dies_is_told_and_taken_up_again_with_its_connections(server, closing):
-    stage = closing(Stage("midi", {"x:drums": ("ear:in",)}))
+    stage = closing(Stage("midi", reconnect={"x:drums": ("ear:in",)}))
     stage.wait_for(StageReady)
     server.stop(kill=True)
     assert stage.wait_for(PortChanged) == PortChanged(
@@ -242,6 +237,19 @@ def test_it_is_heard_aloud_on_the_beat(server, closing):
     steps_ms = np.diff(onsets) / server.RATE * 1000
     print(f"heard every {np.median(steps_ms):.3f} ms, at most {np.abs(steps_ms - 125).max():.3f} ms off")
     assert np.median(steps_ms) == pytest.approx(125, abs=0.5)
+
+
+def test_a_player_on_its_own_port_and_on_an_existing_one(server, closing):
+    machine, other = closing(Ear("Drum Machine")), closing(Ear())
+    stage = closing(Stage("midi", "midi:machine", reconnect={"sidemantest:drums": ("ear:in",)}))
+    assert len(stage.wait_for(StageReady).outputs) == 2
+    stage.wait_for(Connections, lambda told: told.ports == {"sidemantest:drums 2": ("Drum Machine:in",)})
+    stage.channel.send(Play(1, 0))
+    stage.channel.send(bars(1)[0])
+    stage.wait_for(Left, lambda left: left.events[-1].song_tick == 15 * 240 + 100)
+    stage.close()
+    played = [[data[1] for _, data in ear.heard if data[0] == 0x99] for ear in (machine, other)]
+    assert played == [list(range(36, 52))] * 2
 
 
 def test_an_unknown_port_is_answered_with_the_ports_there_are(server, closing):

@@ -7,11 +7,14 @@ Processes).
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
+import sys
 import time
-from collections import deque
 from typing import Any
 
 from bridge.stage.outputs.jack_clock import cycle_reader
+from bridge.stage.outputs.jack_queue import PortQueue
 from bridge.stage.outputs.output import Rack
 from bridge.stage.outputs.ports import System
 from engines.errors import SidemanError
@@ -21,9 +24,6 @@ PERIODS_AHEAD = 2
 
 CLOCK_CYCLES = 16
 """While nothing is to be sent, the clocks are compared only every so many cycles."""
-
-Queue = deque[tuple[int, bytes]]
-"""Messages with their times, in the order they leave. The stage appends and JACK takes, both atomic."""
 
 
 def system() -> System | str:
@@ -54,9 +54,12 @@ class JackClient:
         self._reconnect = {port.rpartition(":")[2]: others for port, others in reconnect.items()}
         self._client: Any = None
         self._ports: dict[str, JackPort] = {}
-        self._queues: tuple[tuple[Any, Queue], ...] = ()
+        self._queues: tuple[tuple[Any, PortQueue], ...] = ()
         self._lost = False
         self._cycles = 0
+        self._xruns = self._seen_xruns = 0
+        self._probe: subprocess.Popen[bytes] | None = None
+        self._closed: list[Any] = []  # kept, as a thread of libjack may call back a little longer
         self.graph_changes = 0
 
     def start(self) -> None:
@@ -66,6 +69,7 @@ class JackClient:
         self._read_cycle = cycle_reader(self._client)
         self._client.set_process_callback(self._process)
         self._client.set_shutdown_callback(self._shut_down)
+        self._client.set_xrun_callback(self._overrun)
         self._client.set_port_connect_callback(self._graph_changed, only_available=False)
         self._client.set_port_registration_callback(self._graph_changed, only_available=False)
         self._client.activate()
@@ -73,8 +77,11 @@ class JackClient:
     def port(self, player: str, target: str | None) -> JackPort:
         """A port of ours for a player; with a target, connected to it."""
         wanted = (target,) if target else self._reconnect.get(player, ())
-        port = JackPort(self, player, target, wanted)
-        self._ports[player] = port
+        name, number = player, 2
+        while name in self._ports:  # a player may have several
+            name, number = f"{player} {number}", number + 1
+        port = JackPort(self, name, target, wanted)
+        self._ports[name] = port
         self.register(port)
         return port
 
@@ -94,11 +101,25 @@ class JackClient:
         return self._lost
 
     def reopen(self) -> bool:
-        """Become a client again, with all ports; whether a server runs."""
+        """Become a client again, with all ports; whether a server runs.
+
+        Another process tries first: opening a client of a server that is going or coming takes its time, and may take
+        the process with it.
+        """
         if not self._lost:
             return True
         self._close_client()
         self._queues = ()
+        probe, self._probe = self._probe, None
+        if probe is None:
+            self._probe = start_probe()
+            return False
+        if probe.poll() is None:
+            self._probe = probe
+            return False
+        if probe.returncode:
+            self._probe = start_probe()
+            return False
         try:
             self.start()
         except SidemanError:
@@ -119,10 +140,15 @@ class JackClient:
             if self._queues:
                 time.sleep(self.lead_ns / 1e9)  # what was written in the last cycle is read in the next
         self._close_client()
+        probe, self._probe = self._probe, None
+        if probe:
+            probe.kill()
+            probe.wait()
 
     def _close_client(self) -> None:
         client, self._client = self._client, None
         if client:
+            self._closed.append(client)
             with contextlib.suppress(Exception):
                 client.deactivate()
             with contextlib.suppress(Exception):
@@ -131,28 +157,27 @@ class JackClient:
     def _shut_down(self, _status: object, _reason: str) -> None:
         self._lost = True
 
+    def _overrun(self, _delay_us: float) -> None:
+        self._xruns += 1
+
     def _graph_changed(self, *_what: object) -> None:
         self.graph_changes += 1
 
     def _process(self, frames: int) -> None:
         """JACK's callback, in its thread: no message of ours is made here, none waits for a lock."""
-        for port, _ in self._queues:
+        for port, queue in self._queues:
             port.clear_buffer()
+            queue.next_cycle()
         self._cycles += 1
+        if self._xruns != self._seen_xruns:
+            self._seen_xruns = self._xruns
+            for port, queue in self._queues:
+                queue.repeat_ends(port)
         if self._cycles % CLOCK_CYCLES and not any(queue for _, queue in self._queues):
             return
         start_ns, ns_per_frame = self._read_cycle(frames)
-        end_ns = start_ns + frames * ns_per_frame
         for port, queue in self._queues:
-            offset = 0
-            while queue and queue[0][0] < end_ns:
-                at_ns, data = queue[0]
-                offset = max(offset, min(frames - 1, int((at_ns - start_ns) / ns_per_frame)))
-                try:
-                    port.write_midi_event(offset, data)
-                except Exception:  # the buffer is full: the rest goes in the next cycle
-                    break
-                queue.popleft()
+            queue.write(port, start_ns, ns_per_frame, frames)
 
 
 class JackPort:
@@ -160,7 +185,7 @@ class JackPort:
 
     def __init__(self, client: JackClient, player: str, target: str | None, wanted: tuple[str, ...]) -> None:
         self.short_name = player
-        self.queue: Queue = deque()
+        self.queue = PortQueue()
         self.own: Any = None
         self.name = player
         self._client = client
@@ -186,7 +211,7 @@ class JackPort:
 
     def send(self, data: bytes, at_ns: int) -> None:
         """Queue a message for its frame."""
-        self.queue.append((at_ns, data))
+        self.queue.add(data, at_ns)
 
     def present(self) -> bool:
         """Whether the server runs and, for a port with a target, that is there."""
@@ -230,6 +255,19 @@ class JackPort:
             with contextlib.suppress(Exception):  # already connected, or gone again
                 self._jack.connect(self.own, name)
             self._wanted.discard(name)
+
+
+def start_probe(server: str = "") -> subprocess.Popen[bytes]:
+    """A process that leaves with 0 if a JACK server (the default one, or that of a name) takes clients."""
+    environment = {**os.environ, "JACK_DEFAULT_SERVER": server} if server else None
+    program = "import jack; jack.Client('sideman look', no_start_server=True).close()"
+    return subprocess.Popen(
+        [sys.executable, "-c", program],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+    )
 
 
 def _client(rack: Rack) -> JackClient:
