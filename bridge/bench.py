@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import subprocess
 import sys
 import time
@@ -59,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 def rows(bars: int, seconds: float, seed_model: bool) -> Iterator[Row]:
     """Every figure, in the order in which it is measured."""
+    yield Row("this machine", machine())
     quickest_s: float | None = None
     for folder in shipped():
         bundle = Bundle.load(folder)
@@ -81,6 +83,15 @@ def rows(bars: int, seconds: float, seed_model: bool) -> Iterator[Row]:
         yield from seed_rows(quickest_s)
     yield from lateness_rows(seconds)
     yield from live_rows(seconds)
+
+
+def machine() -> str:
+    """Cores, and how busy it is already: the figures mean something on a machine that is not."""
+    cores = os.cpu_count() or 1
+    if not hasattr(os, "getloadavg"):
+        return f"{cores} cores"
+    load = os.getloadavg()[0]
+    return f"{cores} cores, load {load:.1f}" + (": busy with other things" if load > cores / 2 else "")
 
 
 def bar_times(bundle: Bundle, variant: str, bars: int) -> list[float]:
