@@ -13,7 +13,7 @@ from engines.bundle import Source, Tensor
 from engines.drums.bar import INSTRUMENTS, MASKS, Bar, hits
 from engines.drums.features import AGREEMENTS, CANDIDATES, CONTEXT, NO_MUSIC, PAST
 from engines.drums.groove import GrooveModel, mixture
-from engines.drums.humaniser import AROUND, BACK, BINS, HEARD, MEANS
+from engines.drums.humaniser import AROUND, BACK, BINS, HEARD, MEANS, TEMPO
 from engines.drums.model import Controls
 from engines.drums.writer import COEFFICIENTS
 from engines.errors import SidemanError
@@ -54,7 +54,7 @@ def subject(checkpoint: Path, data: Path | None, steps: int) -> Subject:
         Tensor("around", "int64", (-1, AROUND)),
         Tensor("heard", "float32", (-1, HEARD)),
         Tensor("means", "float32", (-1, MEANS)),
-        Tensor("context", "float32", (-1, CONTEXT + controls + 3)),
+        Tensor("context", "float32", (-1, CONTEXT + controls + 3 + TEMPO)),
     )
     step_outputs = (
         Tensor("gate", "float32", (-1, CANDIDATES + 1)),

@@ -69,6 +69,7 @@ class DrumEngine:
             style=str(values["style"]),
             fill=request.fill,
             density=None if density < 0 else density,
+            bpm=request.tempo_bpm,
             temperature=float(values["temperature"]),
             variation=float(values["variation"]) + (VARY_BIAS if request.vary else 0.0),
             top_k=int(values["top_k"]),

@@ -28,7 +28,7 @@ from engines.drums.features import (
     fitted,
     tables,
 )
-from engines.drums.humaniser import HEARD, MEANS, Performance, Played, medians, sampled
+from engines.drums.humaniser import HEARD, TEMPO, Performance, Played, hits_alone, medians, sampled, tempo
 from engines.drums.model import ANY_STYLE, Controls
 from engines.drums.writer import log_probabilities, write
 from engines.errors import BundleError, SidemanError
@@ -90,7 +90,7 @@ class GrooveModel:
             )
             masks[step] = _choose(window.copies, gate[0], coefficients[0], controls, uniform[step])
             window.write(int(masks[step]))
-        velocity, offset = self._perform(history, masks, self._feel_context(place), random)
+        velocity, offset = self._perform(history, masks, _feel_context(place, controls), random)
         return Bar(meter, masks, velocity, offset), carry + 1
 
     def _perform(
@@ -140,9 +140,8 @@ class GrooveModel:
         for first, last in _runs(bars):
             meter = bars[first].meter
             n = check_meter(meter)
-            place = self._feel_context(
-                np.concatenate([self._context(meter, number, controls) for number in range(first, last)])
-            )
+            place = np.concatenate([self._context(meter, number, controls) for number in range(first, last)])
+            place = _feel_context(place, controls)
             heard = bars[first:last]
             played = Played.of(
                 np.concatenate([bar.masks for bar in heard]),
@@ -156,7 +155,7 @@ class GrooveModel:
                 (cumulative,) = self._humaniser(
                     around=played.around(rows, whole_piece=True),
                     heard=played.heard(rows) if continuing else np.zeros((len(rows), HEARD), np.float32),
-                    means=played.means(rows) if continuing else np.zeros((len(rows), MEANS), np.float32),
+                    means=played.means(rows) if continuing else hits_alone(played.means(rows)),
                     context=place[rows],
                 )
                 middle = medians(cumulative)
@@ -174,9 +173,11 @@ class GrooveModel:
         place = context(meter, bar)
         return np.concatenate([place, np.broadcast_to(row, (len(place), len(row)))], axis=1)
 
-    def _feel_context(self, place: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The context without the density, which the hits themselves tell."""
-        return np.ascontiguousarray(place[:, :-3])
+
+def _feel_context(place: NDArray[np.float32], controls: Controls) -> NDArray[np.float32]:
+    """The context with the tempo instead of the density, which the hits themselves tell."""
+    told = tempo(controls.bpm)
+    return np.concatenate([place[:, :-3], np.broadcast_to(told, (len(place), TEMPO))], axis=1)
 
 
 def mixture(

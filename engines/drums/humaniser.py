@@ -40,6 +40,9 @@ PLACE_SPANS = (4, 16)
 """Bars over which the same step of the bar is averaged: accents are a habit of a place."""
 _MOST_BARS = max(PLACE_SPANS)
 
+TEMPO = 2
+"""Numbers that tell the tempo."""
+
 HEARD = LAGS * 2 * INSTRUMENTS
 _RUNNING = len(MEAN_SPANS) * 3 * COLUMNS
 MEANS = _RUNNING + len(PLACE_SPANS) * 3 * INSTRUMENTS
@@ -95,6 +98,22 @@ def _means(sums: NDArray[np.float64]) -> NDArray[np.float32]:
     np.divide(sums[:, :, :2], np.maximum(sums[:, :, 2:], 1.0), out=result[:, :, :2], casting="same_kind")
     np.log1p(sums[:, :, 2], out=result[:, :, 2], casting="same_kind")
     return result.reshape(len(sums), -1)
+
+
+def tempo(bpm: float | None) -> NDArray[np.float32]:
+    """A tempo as the humaniser is told it: known, and octaves above 120; [TEMPO]."""
+    if bpm is None:
+        return np.zeros(TEMPO, np.float32)
+    return np.array([1.0, np.clip(np.log2(bpm / 120.0), -1.5, 1.5)], np.float32)
+
+
+def hits_alone(means: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Means [n, MEANS] without what velocities and offsets were: the counts of hits stay."""
+    result = np.zeros_like(means)
+    for part, columns in ((slice(0, _RUNNING), COLUMNS), (slice(_RUNNING, MEANS), INSTRUMENTS)):
+        shape = (len(means), -1, 3, columns)
+        result[:, part].reshape(shape)[:, :, 2] = means[:, part].reshape(shape)[:, :, 2]
+    return result
 
 
 def _scaled(velocity: NDArray[np.uint8], offset: NDArray[np.int16]) -> NDArray[np.float64]:

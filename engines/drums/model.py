@@ -25,6 +25,7 @@ class Controls:
     style:       one of the model's styles, or "any"
     fill:        True a fill, False a beat, None unknown
     density:     0..1, a quantile of the training data's hits per step; None leaves it to the model
+    bpm:         quarter notes a minute; feel is partly a matter of milliseconds; None unknown
     temperature: of what is new; 0 takes the likeliest
     variation:   bias in nats on the choice of something new over a copy of the past, -4..4
     top_k, top_p: cuts of what is new; 0 and 1 are off
@@ -33,6 +34,7 @@ class Controls:
     style: str = ANY_STYLE
     fill: bool | None = None
     density: float | None = None
+    bpm: float | None = None
     temperature: float = 1.0
     variation: float = 0.0
     top_k: int = 0

@@ -188,7 +188,8 @@ def _judge(name: str, model: DrumModel, part: Part, vocabulary: Vocabulary | Non
     feel: dict[str, Feel] = {}
     for piece in part.pieces:
         bars = piece.bars()
-        known = Controls(style=piece.style if piece.style in model.styles else ANY_STYLE)
+        style = piece.style if piece.style in model.styles else ANY_STYLE
+        known = Controls(style=style, fill=piece.fill, bpm=piece.bpm)
         one = Scores.of(piece.masks, model.distributions(bars, known), piece.steps_per_bar, vocabulary)
         scores[piece.path] = scores[piece.path] + one if piece.path in scores else one
         if isinstance(model, HasFeel):

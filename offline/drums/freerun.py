@@ -78,7 +78,7 @@ class Trial:
 def play(model: DrumModel, start: Start, trial: Trial, take: int = 0) -> list[Bar]:
     """The bars a model plays alone; the same arguments give the same bars, another take others."""
     style = start.style if start.style in model.styles else ANY_STYLE
-    controls = Controls(style=style, temperature=trial.temperature)
+    controls = Controls(style=style, bpm=start.bpm, temperature=trial.temperature)
     meter = start.heard[0].meter
     history = start.heard if trial.primed else ()
     carry = model.prime(history, controls)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engines.drums.bar import INSTRUMENTS, MASKS
 from engines.drums.features import NO_MUSIC, SCALE, STEPS_MAX, STEPS_MIN, Tables, context, controlled, tables
-from engines.drums.humaniser import Played, bins_of
+from engines.drums.humaniser import Played, bins_of, hits_alone, tempo
 from engines.errors import SidemanError
 from engines.music import Meter
 from offline.drums.dataset import DrumDataset
@@ -273,6 +273,9 @@ class FeelData:
         if not len(self.rows):
             raise SidemanError("the data set has no hits to learn velocity and timing from")
         self.corpus, self.device = corpus, device
+        self._tempo = torch.from_numpy(
+            np.repeat(np.stack([tempo(float(b)) for b in dataset.piece_bpm]), lengths, axis=0)
+        )
         self.played = Played.of(
             dataset.masks, dataset.velocity, dataset.offset, dataset.piece_start, corpus.piece_steps
         )
@@ -280,15 +283,17 @@ class FeelData:
     def batch(
         self, rows: NDArray[np.int64], whole_piece: bool, told: Tensor, knows_past: NDArray[np.bool_]
     ) -> FeelBatch:
-        """told: bool [3, n], as in Corpus.controls; knows_past: bool [n], else velocities and offsets are hidden."""
+        """told: bool [3, n]: style, fill, tempo; knows_past: bool [n], else velocities and offsets are hidden."""
         dataset, index = self.corpus.dataset, torch.from_numpy(rows)
-        known = torch.from_numpy(knows_past.astype(np.float32))[:, None]
+        known = knows_past[:, None]
+        means = self.played.means(rows)
         controls = self.corpus.controls(index, told)[:, :-3]
+        tempo_told = self._tempo[index] * told[2, :, None]
         parts = (
             torch.from_numpy(self.played.around(rows, whole_piece)),
-            torch.from_numpy(self.played.heard(rows)) * known,
-            torch.from_numpy(self.played.means(rows)) * known,
-            torch.cat([self.corpus.context[index].float(), controls], dim=1),
+            torch.from_numpy(self.played.heard(rows) * known),
+            torch.from_numpy(np.where(known, means, hits_alone(means))),
+            torch.cat([self.corpus.context[index].float(), controls, tempo_told], dim=1),
             torch.from_numpy(bins_of(dataset.velocity[rows], dataset.offset[rows])),
             torch.from_numpy(dataset.velocity[rows] > 0),
         )

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from engines.drums.bar import INSTRUMENTS
 from engines.drums.features import AGREEMENTS, CANDIDATES, CONTEXT, NO_MUSIC, PAST
-from engines.drums.humaniser import AROUND, BINS, HEARD, MEANS
+from engines.drums.humaniser import AROUND, BINS, HEARD, MEANS, TEMPO
 from engines.drums.writer import COEFFICIENTS, NODES_OF_MASK, TREE
 
 IMPOSSIBLE = -1e4
@@ -142,12 +142,12 @@ class HumaniserShape:
 
 class HumaniserNetwork(nn.Module):
     """Inputs as engines.drums.humaniser: around int64 [B, AROUND], heard float32 [B, HEARD], means float32 [B, MEANS],
-    context float32 [B, CONTEXT + styles + 3]."""
+    context float32 [B, CONTEXT + styles + 3 + TEMPO]."""
 
     def __init__(self, shape: HumaniserShape) -> None:
         super().__init__()
         self.shape = shape
-        inputs = AROUND * (INSTRUMENTS + 1) + HEARD + MEANS + CONTEXT + shape.styles + 3
+        inputs = AROUND * (INSTRUMENTS + 1) + HEARD + MEANS + CONTEXT + shape.styles + 3 + TEMPO
         layers: list[nn.Module] = []
         for i in range(shape.layers):
             layers += [nn.Linear(inputs if i == 0 else shape.width, shape.width), nn.ReLU(), Dropout(shape.dropout)]

@@ -134,7 +134,7 @@ def feel_trainer(learn: Corpus, judge: Corpus, config: GrooveConfig, folder: Pat
             parts = []
             for first in range(0, len(held.rows), 4096):
                 rows = held.rows[first : first + 4096]
-                told = torch.tensor([True, True, False])[:, None].expand(3, len(rows))
+                told = torch.ones(3, len(rows), dtype=torch.bool)
                 parts.append(losses(model, held.batch(rows, True, told, np.full(len(rows), knows))).cpu())
             found[name] = float(torch.cat(parts).mean())
         return {"loss": (found["continuing"] + found["hits_only"]) / 2, **found}
