@@ -41,6 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("evaluation"), metavar="FOLDER", help="[evaluation]")
     parser.add_argument("--starts", type=int, default=32, metavar="N", help="free runs per trial, 0 for none [32]")
     parser.add_argument("--bars", type=int, default=16, metavar="N", help="bars of each free run [16]")
+    parser.add_argument(
+        "--untold", action="store_true", help="score models without telling style, beat or fill, or tempo"
+    )
     parser.add_argument("--no-baselines", action="store_true", help="only the models")
     parser.add_argument("--no-figures", action="store_true", help="no PNGs")
     parser.add_argument("--seed", type=int, default=0, help="of free running and intervals [0]")
@@ -48,12 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The pieces of one part, the places free running starts from, and the train set its controls learn from."""
+    """The pieces of one part, the places free running starts from, the train set its controls learn from, and
+    whether models are told what the labels say of a piece."""
 
     name: str
     pieces: tuple[Piece, ...]
     starts: tuple[Start, ...]
     train: DrumDataset | None
+    told: bool = True
 
 
 def run(args: argparse.Namespace) -> int:
@@ -145,6 +150,7 @@ def _parts(args: argparse.Namespace, train: DrumDataset | None) -> list[Part]:
             tuple(pieces),
             tuple(starts(pieces, args.starts, args.seed)),
             _of_same_kind(train, name.startswith("groove")),
+            not args.untold,
         )
         for name, pieces in sorted(grouped.items())
     ]
@@ -188,8 +194,7 @@ def _judge(name: str, model: DrumModel, part: Part, vocabulary: Vocabulary | Non
     feel: dict[str, Feel] = {}
     for piece in part.pieces:
         bars = piece.bars()
-        style = piece.style if piece.style in model.styles else ANY_STYLE
-        known = Controls(style=style, fill=piece.fill, bpm=piece.bpm)
+        known = _told(piece, model) if part.told else Controls()
         one = Scores.of(piece.masks, model.distributions(bars, known), piece.steps_per_bar, vocabulary)
         scores[piece.path] = scores[piece.path] + one if piece.path in scores else one
         if isinstance(model, HasFeel):
@@ -197,6 +202,12 @@ def _judge(name: str, model: DrumModel, part: Part, vocabulary: Vocabulary | Non
                 _add(feel, kind, piece, model.feel(bars, known, kind == "continuing"))
     playing = {trial: model_playing(model, part.starts, how) for trial, how in trials.items() if part.starts}
     return Result(name, part.name, scores, playing, feel, vocabulary is not None)
+
+
+def _told(piece: Piece, model: DrumModel) -> Controls:
+    """What a performer would tell: the style where the model has it, beat or fill where labelled, the tempo."""
+    style = piece.style if piece.style in model.styles else ANY_STYLE
+    return Controls(style=style, fill=piece.fill, bpm=piece.bpm)
 
 
 def _controls(part: Part) -> list[Result]:

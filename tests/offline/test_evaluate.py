@@ -3,6 +3,7 @@ from __future__ import annotations
 import argparse
 import csv
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -266,3 +267,18 @@ def test_mistakes_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, opt
 def test_what_does_not_sum_to_one_has_no_score() -> None:
     with pytest.raises(ValueError, match="sum to 1"):
         Scores.of(np.zeros(2, np.uint16), np.full((2, MASKS), 0.01, np.float32), 2, None)
+
+
+def test_models_are_told_what_the_labels_say_or_nothing() -> None:
+    heard: list[Controls] = []
+
+    class Listener(Repeater):
+        def distributions(self, bars: Sequence[Bar], controls: Controls) -> NDArray[np.float32]:
+            heard.append(controls)
+            return Repeater.distributions(self, bars, Controls(style="rock"))
+
+    fill = replace(piece(BEAT, bpm=90.0), fill=True)
+    for told in (True, False):
+        evaluate._judge("model", Listener(), evaluate.Part("rest", (fill,), (), None, told), None, {})
+    assert (heard[0].style, heard[0].fill, heard[0].bpm) == ("rock", True, 90.0)
+    assert heard[1] == Controls()
