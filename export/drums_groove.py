@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from engines.drums.bar import INSTRUMENTS, MASKS, Bar, hits
 from engines.drums.features import AGREEMENTS, CANDIDATES, CONTEXT, NO_MUSIC, PAST
 from engines.drums.groove import GrooveModel, mixture
 from engines.drums.humaniser import AROUND, BACK, BINS, HEARD, MEANS, TEMPO
-from engines.drums.model import Controls
+from engines.drums.model import ANY_STYLE, Controls
 from engines.drums.writer import COEFFICIENTS
 from engines.errors import SidemanError
 from engines.music import Meter
@@ -131,12 +131,10 @@ def _seen(
 
     model = GrooveModel(noting(step, shown[0]), noting(humaniser, shown[1]), config)
     counts = [0, 0]
-    for number, (bars, style, fill) in enumerate(_pieces(data)):
-        known = style if style in config["styles"] else "any"
-        controls = Controls(style=known, fill=fill, density=None if number % 2 else (number % 10) / 10)
+    for number, (bars, controls) in enumerate(_pieces(data, config["styles"])):
         if counts[0] < steps:
             model.distributions(bars, controls)
-        model.feel(bars, controls, continuing=True)
+        model.feel(bars, controls, continuing=number % 3 > 0)
         counts = [sum(len(notes["context"]) for notes in graph) for graph in shown]
         hit = sum(int((notes["around"][:, BACK] % NO_MUSIC > 0).sum()) for notes in shown[1])
         if counts[0] >= steps and hit >= steps:
@@ -151,18 +149,18 @@ def _seen(
     )
 
 
-def _pieces(data: Path | None) -> Iterator[tuple[list[Bar], str, bool | None]]:
-    """Bars, style and fill of validation pieces in a mixed order; or of random ones, without end."""
+def _pieces(data: Path | None, styles: Sequence[str]) -> Iterator[tuple[list[Bar], Controls]]:
+    """Bars of validation pieces in a mixed order, every other one with a density asked for; or random ones."""
+    from offline.drums.groove.data import playable
+
     random = np.random.default_rng(0)
     if data is not None:
         dataset = DrumDataset.load(data / "validation.npz")
-        for p in random.permutation(len(dataset)):
+        for number, p in enumerate(random.permutation(np.flatnonzero(playable(dataset)))):
             piece = dataset.piece(int(p))
-            if (
-                8 <= piece.steps_per_bar <= 28
-                and piece.meter.steps * piece.meter.denominator == piece.meter.numerator * 16
-            ):
-                yield list(piece.bars()[:PIECE_BARS]), piece.style, piece.fill
+            style = piece.style if piece.style in styles else ANY_STYLE
+            density = None if number % 2 else (number % 10) / 10
+            yield list(piece.bars()[:PIECE_BARS]), Controls(style, piece.fill, density, bpm=piece.bpm)
         return
     while True:
         bars = []
@@ -173,7 +171,7 @@ def _pieces(data: Path | None) -> Iterator[tuple[list[Bar], str, bool | None]]:
             bars.append(
                 Bar(Meter(), masks, velocity, np.where(on, random.integers(-120, 120, on.shape), 0).astype(np.int16))
             )
-        yield bars, "any", None
+        yield bars, Controls()
 
 
 def _probe(graph: Graph, seen: Inputs, names: list[str]) -> Heads:
