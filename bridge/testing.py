@@ -101,11 +101,12 @@ def play_until(
 class JackServer:
     """A JACK server on the dummy driver, under a name of its own; clients find it through JACK_DEFAULT_SERVER.
 
-    Real time where that is allowed. `start` raises SidemanError where jackd is missing or does not come up.
+    Real time where that is allowed, and a long period, so that a busy machine loses no cycle. `start` raises
+    SidemanError where jackd is missing or does not come up.
     """
 
     RATE = 48_000
-    PERIOD = 256
+    PERIOD = 2048
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -165,6 +165,6 @@ def test_a_slow_device_plays_everything_later_but_evenly(kit):
     sound = np.concatenate([speaker.block(480, start_ns + i * 10_000_000, 0.1) for i in range(1, 12)])
     alone = rendered(kit, [Hit(0, SNARE, 100)], len(sound), 480)
     first = onset(sound) - onset(alone)
-    assert first + 480 == pytest.approx((70 + 45 - 100) * 48, abs=1)
+    assert first + 480 == pytest.approx((70 + 55 - 100) * 48, abs=1)
     expected = rendered(kit, [Hit(first + i * 960, SNARE, 100) for i in range(3)], len(sound), 480)
     assert np.allclose(sound, expected, atol=1e-6)

@@ -46,7 +46,8 @@ def system() -> System | str:
 class JackClient:
     """Our client: its ports, their queues, and the callback that empties them.
 
-    graph_changes counts what JACK told of ports and connections, as asking for them may wait for the server.
+    Of JACK's other callbacks only that of the server's end is taken: they come in an ordinary thread, and one that is
+    interrupted while it holds the interpreter keeps the real-time threads waiting.
     """
 
     def __init__(self, name: str, reconnect: dict[str, tuple[str, ...]]) -> None:
@@ -57,10 +58,9 @@ class JackClient:
         self._queues: tuple[tuple[Any, PortQueue], ...] = ()
         self._lost = False
         self._cycles = 0
-        self._xruns = self._seen_xruns = 0
+        self._next_frame = 0
         self._probe: subprocess.Popen[bytes] | None = None
         self._closed: list[Any] = []  # kept, as a thread of libjack may call back a little longer
-        self.graph_changes = 0
 
     def start(self) -> None:
         """Become a client. Raises SidemanError when no server runs."""
@@ -69,9 +69,6 @@ class JackClient:
         self._read_cycle = cycle_reader(self._client)
         self._client.set_process_callback(self._process)
         self._client.set_shutdown_callback(self._shut_down)
-        self._client.set_xrun_callback(self._overrun)
-        self._client.set_port_connect_callback(self._graph_changed, only_available=False)
-        self._client.set_port_registration_callback(self._graph_changed, only_available=False)
         self._client.activate()
 
     def port(self, player: str, target: str | None) -> JackPort:
@@ -146,22 +143,17 @@ class JackClient:
             probe.wait()
 
     def _close_client(self) -> None:
-        client, self._client = self._client, None
+        client = self._client
         if client:
             self._closed.append(client)
             with contextlib.suppress(Exception):
-                client.deactivate()
+                client.deactivate()  # the callback is over when this returns
+            self._client = None
             with contextlib.suppress(Exception):
                 client.close()
 
     def _shut_down(self, _status: object, _reason: str) -> None:
         self._lost = True
-
-    def _overrun(self, _delay_us: float) -> None:
-        self._xruns += 1
-
-    def _graph_changed(self, *_what: object) -> None:
-        self.graph_changes += 1
 
     def _process(self, frames: int) -> None:
         """JACK's callback, in its thread: no message of ours is made here, none waits for a lock."""
@@ -169,10 +161,14 @@ class JackClient:
             port.clear_buffer()
             queue.next_cycle()
         self._cycles += 1
-        if self._xruns != self._seen_xruns:
-            self._seen_xruns = self._xruns
+        client = self._client
+        if client is None:
+            return
+        frame = client.last_frame_time
+        if frame != self._next_frame:  # a cycle was missed
             for port, queue in self._queues:
                 queue.repeat_ends(port)
+        self._next_frame = (frame + frames) & 0xFFFFFFFF
         if self._cycles % CLOCK_CYCLES and not any(queue for _, queue in self._queues):
             return
         start_ns, ns_per_frame = self._read_cycle(frames)
@@ -194,7 +190,6 @@ class JackPort:
         self._wanted = set(wanted)
         self._connections: tuple[str, ...] = ()
         self._target_present = True
-        self._seen_changes = -1
 
     def attach(self, own: Any, jack_client: Any) -> None:
         """Be this port of this client from now on, and have again the connections from before."""
@@ -230,19 +225,16 @@ class JackPort:
         return True
 
     def connections(self) -> tuple[str, ...] | None:
-        """What hears us now. A program that was connected before and is back is connected again here."""
-        self._look()
+        """What heard us at the last look. A program that was connected before and is back was connected again then."""
         return self._connections
 
     def close(self) -> None:
         """The client closes its ports."""
 
     def _look(self) -> None:
-        """See what has changed on JACK since the last look, if anything."""
-        changes = self._client.graph_changes
-        if self._client.lost or changes == self._seen_changes:
+        """See what is connected now, and connect what ought to be."""
+        if self._client.lost:
             return
-        self._seen_changes = changes
         self._connect_wanted()
         with contextlib.suppress(Exception):
             self._connections = tuple(sorted(port.name for port in self._jack.get_all_connections(self.own)))

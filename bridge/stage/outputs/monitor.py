@@ -34,20 +34,22 @@ LOOK_S = 0.5
 class Speaker:
     """Puts notes on the frame at which a device sounds them.
 
-    lead_s: how long before its moment a note is sent here; a device that needs longer plays all of them later, evenly.
+    lead_s: how long before its moment a note is sent here. A device that must have a block earlier than that plays all
+    notes later, evenly. latency_s: the device's own figure, for drivers that do not tell it at each block.
     """
 
     def __init__(self, mixer: Mixer, lead_s: float, latency_s: float) -> None:
         self._mixer = mixer
+        self._lead_s = lead_s
         self._latency_s = latency_s
-        self._shift_ns = round(max(0.0, latency_s + MARGIN_S - lead_s) * 1e9)
+        self._shift_s = 0.0
         self._clock: ClockMap | None = None
 
     def play(self, note: MonitorNote) -> None:
         """Queue a note for its frame."""
         frame = self._mixer.frame
         if self._clock:
-            frame = round(self._clock.units_at(note.at_ns + self._shift_ns))
+            frame = round(self._clock.units_at(note.at_ns + round(self._shift_s * 1e9)))
         self._mixer.add(Hit(frame, note.pitch, note.velocity, note.channel))
 
     def silence(self) -> None:
@@ -58,6 +60,9 @@ class Speaker:
         """The next block, (frames, 2), of which the first frame is heard in until_heard_s from now_ns."""
         if not 0 < until_heard_s < 1:  # some drivers do not know
             until_heard_s = self._latency_s
+        shift_s = until_heard_s + frames / RATE + MARGIN_S - self._lead_s
+        if shift_s > self._shift_s + MARGIN_S / 2:  # not for the driver's own jitter
+            self._shift_s = shift_s
         heard_ns = now_ns + round(until_heard_s * 1e9)
         if self._clock:
             self._clock.observe(self._mixer.frame, heard_ns)
