@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Self
 
 import numpy as np
@@ -121,11 +120,6 @@ def _scaled(velocity: NDArray[np.uint8], offset: NDArray[np.int16]) -> NDArray[n
     return np.stack([velocity, np.where(velocity > 0, offset, 0)], axis=1) / UNIT
 
 
-def _places(bar: Bar) -> NDArray[np.float64]:
-    """Velocity, offset and hits of a bar: [n, 3, 9]."""
-    return np.concatenate([_scaled(bar.velocity, bar.offset), (bar.velocity > 0)[:, None]], axis=1)
-
-
 def heard_lags(steps: int) -> NDArray[np.int64]:
     """Lags in steps of the hits whose playing is seen: [LAGS]."""
     return np.array([*range(1, NEAR + 1), steps, 2 * steps], np.int64)
@@ -201,15 +195,19 @@ class Performance:
 
     def __init__(self, history: Sequence[Bar], masks: NDArray[np.uint16]) -> None:
         """history: bars before it, any metres; masks: of the whole bar."""
-        n, before = len(masks), _LONGEST
-        recent, count = len(history), 0
+        n = len(masks)
+        before = max(_LONGEST, _MOST_BARS * n)
+        recent, count, same = len(history), 0, 0
         while recent and count < before:
             recent -= 1
-            count += len(history[recent].masks)
+            steps = len(history[recent].masks)
+            count += steps
+            same += steps == n and count == (same + 1) * n
         self._line = np.full(before + n + AHEAD, NO_MUSIC, np.int64)
         self._line[before : before + n] = masks
         self._played = np.zeros((before + n, 2, INSTRUMENTS), np.float32)
         self._sums = np.zeros((before + n + 1, 3, COLUMNS))
+        places = np.zeros((n, len(PLACE_SPANS), 3, INSTRUMENTS))
         if count:
             bars = history[recent:]
             velocity = np.concatenate([bar.velocity for bar in bars])[-before:]
@@ -217,15 +215,13 @@ class Performance:
             place = np.concatenate([np.arange(len(bar.masks)) for bar in bars])[-before:] % BEAT
             first = before - len(place)
             played = _scaled(velocity, offset)
+            rows = _row(played, velocity > 0, place)
             self._line[first:before] = np.concatenate([bar.masks for bar in bars])[-before:]
             self._played[first:before] = played
-            np.cumsum(_row(played, velocity > 0, place), axis=0, out=self._sums[first + 1 : before + 1])
-        same = list(takewhile(lambda bar: len(bar.masks) == n, history[: -_MOST_BARS - 1 : -1]))
-        places = np.zeros((n, len(PLACE_SPANS), 3, INSTRUMENTS))
-        if same:
-            rows = np.stack([_places(bar) for bar in same])
+            np.cumsum(rows, axis=0, out=self._sums[first + 1 : before + 1])
             for i, span in enumerate(PLACE_SPANS):
-                places[:, i] = rows[:span].sum(axis=0)
+                ago = min(span, same) * n
+                places[:, i] = rows[len(rows) - ago :, :, :INSTRUMENTS].reshape(-1, n, 3, INSTRUMENTS).sum(axis=0)
         self._means = np.empty((n, MEANS), np.float32)
         self._means[:, _RUNNING:] = _means(places)
         self._before = before
