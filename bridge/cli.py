@@ -16,17 +16,17 @@ from typing import Any, NoReturn
 PACKAGES = ("engines", "offline", "export", "bridge")
 
 COMMANDS = {
-    "live": ("play a set, live", "bridge.live"),
-    "generate": ("make bars with a bundle, faster than real time, into a .mid, .jsonl or .wav file", "bridge.generate"),
-    "midi": ("turn bars in .jsonl into .mid, or .mid into .jsonl", "bridge.convert"),
-    "init": ("write a commented set file", "bridge.init"),
-    "bundles": ("list the bundles there are, and verify them", "bridge.bundles"),
-    "ports": ("list MIDI ports and sound devices", "bridge.ports"),
-    "doctor": ("say what works on this machine, what does not, and the remedy", "bridge.doctor"),
-    "check": ("hold an engine of your own against the rules", "bridge.check"),
-    "bench": ("measure speed and size here, each against its target", "bridge.bench"),
+    "live": "play a set, live",
+    "generate": "make bars with a bundle, faster than real time, into a .mid, .jsonl or .wav file",
+    "midi": "turn bars in .jsonl into .mid, or .mid into .jsonl",
+    "init": "write a commented set file",
+    "bundles": "list the bundles there are, and verify them",
+    "ports": "list MIDI ports and sound devices",
+    "doctor": "say what works on this machine, what does not, and the remedy",
+    "check": "hold an engine of your own against the rules",
+    "bench": "measure speed and size here, each against its target",
 }
-"""Name to (what it does, module)."""
+"""Name to what it does; its module is the one of that name in bridge/commands."""
 
 OFFLINE = {
     "prepare": ("turn a folder or archive of MIDI files into a dataset", {"drums": "offline.drums.prepare"}),
@@ -89,10 +89,10 @@ def _parser(argv: Sequence[str]) -> Parser:
     parser = Parser(prog="sideman", description="Trained music models that sit in with a live performer.")
     parser.add_argument("--version", action="version", version=f"sideman {_version('bridge')}")
     commands = _choices(parser, "COMMAND", words[0], [*COMMANDS, *OFFLINE])
-    for name, (about, module) in COMMANDS.items():
+    for name, about in COMMANDS.items():
         command = commands.add_parser(name, help=about, description=_sentence(about))
         if name == words[0]:
-            _fill(command, module)
+            _fill(command, f"bridge.commands.{name}")
     for name, (about, engines) in OFFLINE.items():
         command = commands.add_parser(name, help=about, description=_sentence(about))
         if name == words[0]:

@@ -27,7 +27,6 @@ from bridge.control.stagehand import Stagehand
 from bridge.control.surface import ROOT, Node, Surface
 from bridge.control.tape import Tape
 from bridge.control.transport import Transport
-from bridge.keys import Keys
 from bridge.messages import (
     AskStatus,
     BarStarted,
@@ -45,7 +44,8 @@ from bridge.players.grid import BarSpan, Song
 from bridge.players.player import Player
 from bridge.players.policy import BarReport
 from bridge.set import Set
-from bridge.view import ShownBar, View
+from bridge.terminal.keys import Keys
+from bridge.terminal.view import ShownBar, View
 from engines.errors import SidemanError
 from engines.music import STEP_TICKS, Meter, Phrase
 from engines.parameter import Value

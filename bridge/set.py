@@ -1,6 +1,7 @@
 """The set: who plays, from which bundle, to which outputs, how fast; read from a TOML file and checked.
 
-Words and fields are docs/ARCHITECTURE.md's; `sideman init` writes a commented file with all of them (bridge/init.py).
+Words and fields are docs/ARCHITECTURE.md's; `sideman init` (bridge/commands/init.py) writes a commented file with
+all of them.
 """
 
 from __future__ import annotations

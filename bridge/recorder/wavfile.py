@@ -6,9 +6,9 @@ import wave
 from collections.abc import Iterable
 from pathlib import Path
 
-from bridge.kit import RATE, Kit
-from bridge.mixer import Hit, Mixer
 from bridge.recorder.midifile import NoteEvent, Track
+from bridge.sound.kit import RATE, Kit
+from bridge.sound.mixer import Hit, Mixer
 from bridge.timing.timeline import TempoMap
 
 BLOCK_FRAMES = 4096

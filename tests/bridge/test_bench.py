@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge import bench
-from bridge.live_figures import _usage, measure_live
+from bridge.commands import bench
+from bridge.commands.live_figures import _usage, measure_live
 from engines.errors import SidemanError
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.check import RULES
+from bridge.commands.check import RULES
 from engines.engine import Request
 from engines.music import Note, Phrase
 from engines.parameter import Parameter

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge import cli, live
+from bridge import cli
+from bridge.commands import live
 from engines.errors import SidemanError
 from engines.music import Meter
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bridge import bundles, doctor, ports
-from bridge.doctor import Finding
+from bridge.commands import bundles, doctor, ports
+from bridge.commands.doctor import Finding
 
 
 def one(findings: Iterable[Finding]) -> Finding:

@@ -11,7 +11,7 @@ import pytest
 from bridge.daemon import Daemon, LiveOptions
 from bridge.players.policy import PLAYER_PARAMETERS
 from bridge.set import PlayerSet, Set
-from bridge.view import LineView
+from bridge.terminal.view import LineView
 from engines.drums.engine import parameters_for
 from engines.music import DRUMS
 from engines.parameter import RESERVED_NAMES

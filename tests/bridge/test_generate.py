@@ -17,7 +17,7 @@ import pytest
 
 from bridge import cli
 from bridge.cli import main
-from bridge.generate import generated
+from bridge.commands.generate import generated
 from engines.bundle import Bundle
 from engines.engine import Engine
 from engines.music import Meter

@@ -9,9 +9,9 @@ import mido
 import pytest
 
 from bridge.cli import main
-from bridge.jsonl import read_lines, write_lines
-from bridge.midiread import read_midi
-from bridge.song import SongBar
+from bridge.files.jsonl import read_lines, write_lines
+from bridge.files.midiread import read_midi
+from bridge.files.song import SongBar
 from engines.errors import SidemanError
 from engines.music import Meter, Note, Phrase
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bridge.control.surface import Node, Surface
-from bridge.keys import KEYS, Keys, help_lines
+from bridge.terminal.keys import KEYS, Keys, help_lines
 from engines.parameter import Parameter, Parameters, Value
 
 
@@ -142,7 +142,7 @@ def terminal() -> Iterator[tuple[int, int]]:
 
 CHILD = """
 import os, sys, termios
-from bridge.keys import Keys
+from bridge.terminal.keys import Keys
 
 class Surface:
     done = []

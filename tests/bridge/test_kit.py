@@ -5,11 +5,11 @@ import wave
 import numpy as np
 import pytest
 
-from bridge.kit import RATE, Kit
 from bridge.messages import MonitorNote, Piece
-from bridge.mixer import CHOKE_FRAMES, Hit, Mixer, limited
 from bridge.recorder.midifile import Track
 from bridge.recorder.wavfile import hits_of, write_wav
+from bridge.sound.kit import RATE, Kit
+from bridge.sound.mixer import CHOKE_FRAMES, Hit, Mixer, limited
 from bridge.stage.outputs.monitor import Speaker
 from bridge.timing.timeline import TempoMap
 from engines.music import DRUMS, Note

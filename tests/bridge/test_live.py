@@ -21,7 +21,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 
 from bridge.daemon import Daemon, LiveOptions
 from bridge.set import PlayerSet, Set
-from bridge.view import ShownBar
+from bridge.terminal.view import ShownBar
 from engines.bundle import Manifest
 from engines.errors import SidemanError
 

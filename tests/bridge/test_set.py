@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge import init
+from bridge.commands import init
 from bridge.messages import OutputSetup
 from bridge.set import PlayerSet, _Top, add_player, check_plugins, default_set, load_set, parse_set
 from engines.errors import SidemanError

@@ -8,7 +8,7 @@ import re
 import select
 from pathlib import Path
 
-from bridge.view import LineView, PanelView, ShownBar, grid, heading, one_line, open_view
+from bridge.terminal.view import LineView, PanelView, ShownBar, grid, heading, one_line, open_view
 from engines.music import Meter, Note
 
 BEAT = 960

@@ -15,9 +15,9 @@ import time
 from typing import Any
 
 from bridge.channel import Channel, ChannelClosedError
-from bridge.kit import RATE, Kit, Samples
 from bridge.messages import MonitorNote, MonitorReady, MonitorSetup, MonitorSilence, ToMonitor, Trouble
-from bridge.mixer import Hit, Mixer
+from bridge.sound.kit import RATE, Kit, Samples
+from bridge.sound.mixer import Hit, Mixer
 from bridge.timing.clock import ClockMap
 from engines.errors import SidemanError
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bridge import song as songs
-from bridge.song import SongBar, check_path, plain, write_song
+from bridge.files import song as songs
+from bridge.files.song import SongBar, check_path, plain, write_song
 from engines.errors import SidemanError
 
 
@@ -24,11 +24,11 @@ def run(args: argparse.Namespace) -> int:
     check_path(args.output)
     songs.check_arguments(args)
     if args.file.suffix == ".jsonl":
-        from bridge.jsonl import read_lines
+        from bridge.files.jsonl import read_lines
 
         song = read_lines(args.file, args.vocab)
     elif args.file.suffix in (".mid", ".midi"):
-        from bridge.midiread import read_midi
+        from bridge.files.midiread import read_midi
 
         song = read_midi(args.file)
     else:

@@ -76,7 +76,7 @@ def write_song(path: Path, song: Sequence[SongBar], soundfont: Path | None = Non
     partial = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
         if path.suffix == ".jsonl":
-            from bridge.jsonl import write_lines
+            from bridge.files.jsonl import write_lines
 
             write_lines(partial, song)
         elif path.suffix == ".mid":

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Literal
 
-from bridge.ports import sound_devices
+from bridge.commands.ports import sound_devices
 from bridge.set import DEFAULT_OSC_PORT
 from engines.errors import BundleError, SidemanError
 
@@ -168,7 +168,7 @@ def training() -> Iterable[Finding]:
 
 def realtime() -> Iterable[Finding]:
     """How late the stage is, measured, and the command that grants it the priority it needs."""
-    from bridge.probe import stage_lateness
+    from bridge.commands.probe import stage_lateness
     from bridge.stage.realtime import REMEDY
 
     try:

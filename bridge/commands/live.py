@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     import asyncio
 
     from bridge import daemon
-    from bridge.view import open_view
+    from bridge.terminal.view import open_view
 
     options = daemon.LiveOptions(
         bars=args.bars,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.kit import RATE, Kit, Samples, Sound
+from bridge.sound.kit import RATE, Kit, Samples, Sound
 from engines.music import DRUM_OF_PITCH, DRUMS
 
 DRUM_CHANNEL = 10

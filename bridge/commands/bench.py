@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bridge.live_figures import LiveFigures, measure_live
+from bridge.commands.live_figures import LiveFigures, measure_live
 from engines.bundle import Bundle, shipped
 from engines.errors import SidemanError
 
@@ -96,7 +96,7 @@ def machine() -> str:
 
 def bar_times(bundle: Bundle, variant: str, bars: int) -> list[float]:
     """Seconds that each of so many bars took, in this process, once the first are over."""
-    from bridge.generate import generated
+    from bridge.commands.generate import generated
     from engines.music import Meter
     from engines.parameter import Parameters
     from engines.registry import engine_class
@@ -115,7 +115,7 @@ def bar_times(bundle: Bundle, variant: str, bars: int) -> list[float]:
 def seed_rows(quickest_s: float | None) -> Iterator[Row]:
     """The seed's approach: keras predict at each step, in a process of its own."""
     name = "bar, the seed's way (keras predict a step)"
-    command = [sys.executable, "-m", "bridge.bench_seed"]
+    command = [sys.executable, "-m", "bridge.commands.bench_seed"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     if result.returncode:
         reason = (result.stderr.strip().splitlines() or ["it did not say why"])[-1]
@@ -131,8 +131,8 @@ def seed_rows(quickest_s: float | None) -> Iterator[Row]:
 
 def lateness_rows(seconds: float) -> Iterator[Row]:
     """How late events leave a stage: idle and with workers flat out, with and without real-time priority."""
+    from bridge.commands.probe import stage_lateness
     from bridge.messages import Load
-    from bridge.probe import stage_lateness
 
     folder = next(iter(shipped()), None)
     engine = Bundle.load(folder).manifest.engine if folder else ""

@@ -8,9 +8,9 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from bridge import song as songs
+from bridge.files import song as songs
+from bridge.files.song import SongBar, check_path, plain, write_song
 from bridge.set import new_seed, parse_meter
-from bridge.song import SongBar, check_path, plain, write_song
 from engines.engine import Engine, Request
 from engines.errors import SidemanError
 from engines.music import Meter

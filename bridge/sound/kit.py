@@ -1,6 +1,7 @@
 """The built-in kit: nine drums made of sines and noise when it is needed. No sound font and no samples.
 
-bridge/mixer.py plays it, for the monitor, `--record FILE.wav` and `sideman generate -o FILE.wav`. float32 at 48 kHz.
+bridge/sound/mixer.py plays it, for the monitor, `--record FILE.wav` and `sideman generate -o FILE.wav`. float32 at
+48 kHz.
 """
 
 from __future__ import annotations

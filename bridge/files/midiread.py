@@ -6,7 +6,7 @@ from bisect import bisect_right
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bridge.song import SongBar
+from bridge.files.song import SongBar
 from engines.errors import SidemanError
 from engines.music import DRUM_OF_PITCH, STEP_TICKS, TICKS_PER_BEAT, Meter, Note, Phrase
 

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.song import SongBar
+from bridge.files.song import SongBar
 from engines.drums.bar import INSTRUMENTS, MASKS, Bar, hits
 from engines.errors import SidemanError
 from engines.music import DRUM_OF_PITCH, STEP_TICKS, Meter

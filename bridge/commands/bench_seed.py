@@ -1,7 +1,7 @@
 """The seed's way of making a bar, for `sideman bench`: keras predict once for each of the sixteen steps.
 
-Run as `python -m bridge.bench_seed`; prints the seconds of each bar as JSON. The network is of the seed's shape (two
-LSTM layers of 384, 129 tokens) with fresh weights: how long it takes does not depend on them.
+Run as `python -m bridge.commands.bench_seed`; prints the seconds of each bar as JSON. The network is of the
+seed's shape (two LSTM layers of 384, 129 tokens) with fresh weights: how long it takes does not depend on them.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""Bars written to files, and read from them."""

@@ -1,0 +1,1 @@
+"""The built-in kit, for the loudspeaker and for sound files."""

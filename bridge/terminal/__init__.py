@@ -1,0 +1,1 @@
+"""What a performer sees and presses in the terminal."""
