@@ -106,12 +106,21 @@ def tempo(bpm: float | None) -> NDArray[np.float32]:
     return np.array([1.0, np.clip(np.log2(bpm / 120.0), -1.5, 1.5)], np.float32)
 
 
+def parts_of_means(means: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Views of means [n, MEANS]: running ones [n, spans, 3, COLUMNS], those of the place in the bar [n, spans, 3, 9].
+
+    The three are mean velocity and mean offset, as shares, and log hits.
+    """
+    n = len(means)
+    running, place = means[:, :_RUNNING], means[:, _RUNNING:]
+    return running.reshape(n, -1, 3, COLUMNS), place.reshape(n, -1, 3, INSTRUMENTS)
+
+
 def hits_alone(means: NDArray[np.float32]) -> NDArray[np.float32]:
     """Means [n, MEANS] without what velocities and offsets were: the counts of hits stay."""
-    result = np.zeros_like(means)
-    for part, columns in ((slice(0, _RUNNING), COLUMNS), (slice(_RUNNING, MEANS), INSTRUMENTS)):
-        shape = (len(means), -1, 3, columns)
-        result[:, part].reshape(shape)[:, :, 2] = means[:, part].reshape(shape)[:, :, 2]
+    result = means.copy()
+    for part in parts_of_means(result):
+        part[:, :, :2] = 0.0
     return result
 
 

@@ -22,7 +22,7 @@ torch = pytest.importorskip("torch", reason="torch comes with the train extra")
 from offline.drums import train as command  # noqa: E402
 from offline.drums.groove.checkpoint import load_checkpoint, load_model  # noqa: E402
 from offline.drums.groove.config import PRESETS, GrooveConfig  # noqa: E402
-from offline.drums.groove.data import Augmentation, Corpus, StepEpoch, StepScore, density_quantiles  # noqa: E402
+from offline.drums.groove.data import Augmentation, Corpus, FeelData, StepEpoch, StepScore, density_quantiles  # noqa: E402
 from offline.drums.groove.network import StepNetwork, StepShape  # noqa: E402
 from offline.drums.groove.train import train  # noqa: E402
 
@@ -163,6 +163,27 @@ def test_a_swap_keeps_copies_and_mask_together(data: Path) -> None:
     a, b = (StepEpoch(whole, told, 256, (1, 0), torch.device("cpu")).batch(0) for told in (plain, still))
     assert torch.equal(a.copies == a.mask[:, None], b.copies == b.mask[:, None])
     assert not torch.equal(a.mask, b.mask)
+
+
+def test_another_player_is_louder_and_later_in_the_past_and_now(data: Path) -> None:
+    feel = FeelData(corpus(data), ("Groove",), torch.device("cpu"))
+    rows = feel.rows[200:260]
+    told = torch.ones(3, len(rows), dtype=torch.bool)
+    knows = np.arange(len(rows)) % 2 == 0
+    change = np.full(len(rows), 1.25, np.float32), np.full(len(rows), 30.0, np.float32)
+    plain = feel.batch(rows, True, told, knows)
+    other = feel.batch(rows, True, told, knows, change)
+    on = plain.on & torch.from_numpy(knows)[:, None]
+    # 30 ticks are 4 bins; a velocity of 60 to 109 is 15 to 27 higher, 3 to 7 bins.
+    assert (other.bins[:, 1][on] == plain.bins[:, 1][on] + 4).all()
+    assert ((other.bins[:, 0] - plain.bins[:, 0])[on] >= 3).all()
+    was, now = (batch.heard.reshape(len(rows), -1, 2, 9) for batch in (plain, other))
+    played = was[:, :, 0] > 0
+    torch.testing.assert_close(now[:, :, 1][played], was[:, :, 1][played] + 30 / 128)
+    torch.testing.assert_close(now[:, :, 0], was[:, :, 0] * 1.25)
+    unknowing = ~torch.from_numpy(knows)
+    assert torch.equal(other.bins[unknowing], plain.bins[unknowing])
+    assert not now[unknowing].any()
 
 
 def arguments(data: Path, *more: str) -> argparse.Namespace:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,9 +11,9 @@ from torch import Tensor
 
 from engines.drums.bar import INSTRUMENTS, MASKS
 from engines.drums.features import NO_MUSIC, SCALE, STEPS_MAX, STEPS_MIN, Tables, context, controlled, tables
-from engines.drums.humaniser import Played, bins_of, hits_alone, tempo
+from engines.drums.humaniser import LAGS, UNIT, Played, bins_of, hits_alone, parts_of_means, tempo
 from engines.errors import SidemanError
-from engines.music import Meter
+from engines.music import STEP_TICKS, Meter
 from offline.drums.dataset import DrumDataset
 
 BAR_PHASE = slice(3 * STEPS_MAX + 4, 3 * STEPS_MAX + 12)
@@ -247,6 +247,16 @@ class StepScore:
 
 
 @dataclass(frozen=True, slots=True)
+class FeelAugmentation:
+    """How the playing that the humaniser learns from is changed."""
+
+    hide_past: float = 0.3  # probability that velocities and offsets of the past are not known
+    lose_lag: float = 0.1  # that the playing of one step of the past is not
+    louder: float = 0.1  # spread of the log of a factor of all velocities, where the past is known
+    later: float = 6.0  # spread of ticks added to all offsets, where the past is known
+
+
+@dataclass(frozen=True, slots=True)
 class FeelBatch:
     """See engines.drums.humaniser; bins: int64 [B, 2, 9]; on: which instruments were hit, bool [B, 9]."""
 
@@ -281,31 +291,58 @@ class FeelData:
         )
 
     def batch(
-        self, rows: NDArray[np.int64], whole_piece: bool, told: Tensor, knows_past: NDArray[np.bool_]
+        self,
+        rows: NDArray[np.int64],
+        whole_piece: bool,
+        told: Tensor,
+        knows_past: NDArray[np.bool_],
+        other: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None,
     ) -> FeelBatch:
-        """told: bool [3, n]: style, fill, tempo; knows_past: bool [n], else velocities and offsets are hidden."""
+        """told: bool [3, n]: style, fill, tempo; knows_past: bool [n], else velocities and offsets are hidden.
+
+        other: a factor of all velocities and ticks added to all offsets [n], where the past is known: another player.
+        """
         dataset, index = self.corpus.dataset, torch.from_numpy(rows)
         known = knows_past[:, None]
-        means = self.played.means(rows)
+        heard, means = self.played.heard(rows), self.played.means(rows)
+        velocity, offset = dataset.velocity[rows], dataset.offset[rows]
+        if other is not None:
+            louder = np.where(known, other[0][:, None], 1.0).astype(np.float32)
+            later = np.where(known, other[1][:, None], 0.0).astype(np.float32)
+            _change_past(heard, means, louder, later / UNIT)
+            velocity = np.where(velocity > 0, np.clip(np.rint(velocity * louder), 1, 127), 0).astype(np.uint8)
+            offset = np.clip(np.rint(offset + later), -STEP_TICKS // 2, STEP_TICKS // 2 - 1).astype(np.int16)
         controls = self.corpus.controls(index, told)[:, :-3]
         tempo_told = self._tempo[index] * told[2, :, None]
         parts = (
             torch.from_numpy(self.played.around(rows, whole_piece)),
-            torch.from_numpy(self.played.heard(rows) * known),
+            torch.from_numpy(heard * known),
             torch.from_numpy(np.where(known, means, hits_alone(means))),
             torch.cat([self.corpus.context[index].float(), controls, tempo_told], dim=1),
-            torch.from_numpy(bins_of(dataset.velocity[rows], dataset.offset[rows])),
+            torch.from_numpy(bins_of(velocity, offset)),
             torch.from_numpy(dataset.velocity[rows] > 0),
         )
         return FeelBatch(*(part.to(self.device) for part in parts))
 
 
+def _change_past(
+    heard: NDArray[np.float32], means: NDArray[np.float32], louder: NDArray[np.float32], later: NDArray[np.float32]
+) -> None:
+    """Make what was heard, and its means, louder by a factor [n, 1] and later by a share of the range [n, 1]."""
+    steps = heard.reshape(len(heard), LAGS, 2, INSTRUMENTS)
+    steps[:, :, 1] += later[:, None] * (steps[:, :, 0] > 0)
+    steps[:, :, 0] *= louder[:, None]
+    for part in parts_of_means(means):
+        part[:, :, 1] += later[:, None] * (part[:, :, 2] > 0)
+        part[:, :, 0] *= louder[:, None]
+
+
 class FeelEpoch:
     """One epoch of steps with hits in random order (offline.trainer.Batches)."""
 
-    def __init__(self, data: FeelData, hide_past: float, size: int, seed: tuple[int, int]) -> None:
-        """hide_past: probability that the past's velocities and offsets are not known; seed: as in StepEpoch."""
-        self.data, self.hide_past, self.size, self.seed = data, hide_past, size, seed
+    def __init__(self, data: FeelData, told: FeelAugmentation, size: int, seed: tuple[int, int]) -> None:
+        """seed: as in StepEpoch."""
+        self.data, self.told, self.size, self.seed = data, told, size, seed
         self._order = np.random.default_rng(seed).permutation(data.rows)
 
     def __len__(self) -> int:
@@ -316,5 +353,14 @@ class FeelEpoch:
         """Batch `index`, the same whenever it is asked for; every other one looks no further than its bar."""
         random = np.random.default_rng((*self.seed, index))
         rows = self._order[index * self.size : (index + 1) * self.size]
-        told = torch.from_numpy(random.random((3, len(rows))) > 0.3)
-        return self.data.batch(rows, index % 2 == 0, told, random.random(len(rows)) > self.hide_past)
+        n = len(rows)
+        told = torch.from_numpy(random.random((3, n)) > 0.3)
+        louder = np.exp(self.told.louder * random.standard_normal(n)).astype(np.float32)
+        later = (self.told.later * random.standard_normal(n)).astype(np.float32)
+        knows_past = random.random(n) > self.told.hide_past
+        made = self.data.batch(rows, index % 2 == 0, told, knows_past, (louder, later))
+        if self.told.lose_lag:
+            keep = random.random((n, LAGS, 1)) >= self.told.lose_lag
+            heard = made.heard.reshape(n, LAGS, -1) * torch.from_numpy(keep).to(made.heard.device)
+            made = replace(made, heard=heard.reshape(n, -1))
+        return made

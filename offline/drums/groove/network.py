@@ -3,7 +3,7 @@
 StepNetwork decides one sixteenth: a gate chooses between copying the mask of one of the candidates of the past and
 writing something new, drum by drum. p(mask) = sum of the gate over the candidates that hold it + gate(new) p_new(mask),
 exactly; there is no unknown mask. Scoring candidates by shared weights is a pointer network (Vinyals et al. 2015) over
-a match model (docs/drums.md, The groove model).
+a match model (docs/MODELS.md, groove).
 
 HumaniserNetwork decides how the hits of a step are played: a distribution in bins over velocity and over offset, per
 instrument.

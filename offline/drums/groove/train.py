@@ -17,6 +17,7 @@ import numpy as np
 
 from engines.drums.features import FEATURE_VERSION
 from engines.errors import SidemanError
+from engines.music import STEP_TICKS
 from offline.drums.dataset import DrumDataset
 from offline.drums.groove.checkpoint import humaniser_network, step_network
 from offline.drums.groove.config import FEEL_FOLDER, HPARAMS, STEP_FOLDER, GrooveConfig, read_hparams, write_hparams
@@ -116,12 +117,16 @@ def feel_trainer(learn: Corpus, judge: Corpus, config: GrooveConfig, folder: Pat
     import torch
     from torch.nn import functional
 
-    from offline.drums.groove.data import FeelData, FeelEpoch
+    from offline.drums.groove.data import FeelAugmentation, FeelData, FeelEpoch
 
     torch.manual_seed(config.seed + 1)
     network = humaniser_network(config, len(learn.styles))
     sources = tuple(config.feel_sources.split(","))
     data, held = FeelData(learn, sources, device), FeelData(judge, sources, device)
+
+    told = FeelAugmentation(
+        config.feel_hide_past, config.feel_lose_lag, config.feel_louder, config.feel_later * STEP_TICKS
+    )
 
     def losses(model: nn.Module, batch: FeelBatch) -> Tensor:
         logits = model(batch.around, batch.heard, batch.means, batch.context)
@@ -141,7 +146,7 @@ def feel_trainer(learn: Corpus, judge: Corpus, config: GrooveConfig, folder: Pat
 
     task = Task(
         network,
-        lambda epoch: FeelEpoch(data, config.feel_hide_past, config.feel_batch, (config.seed, epoch)),
+        lambda epoch: FeelEpoch(data, told, config.feel_batch, (config.seed, epoch)),
         lambda model, batch: losses(model, batch).mean(),
         validate,
     )
