@@ -40,8 +40,17 @@ BATCH = 2048
 """Steps sent through a graph at once when a whole piece is scored."""
 
 
+UNDER_WAY_BARS = 8
+"""Bars that a performance is taken to have gone on before its first. The first bars of the training files are short
+library patterns and fills; a song that is under way is what a player wants, and what long training pieces teach."""
+
+LOOSENING = 2.0
+"""Nats for writing something new that a temperature of 0 adds, less at a higher one. What is new is then predictable
+and repeats, and the model, hearing repeats, would copy ever more."""
+
+
 class GrooveModel:
-    """A DrumModel; its carry is the number of bars played."""
+    """A DrumModel; its carry is the number of the next bar."""
 
     def __init__(self, step: Graph, humaniser: Graph, config: dict[str, Any]) -> None:
         """See the bundle's manifest: the graphs, and styles and feature_version in its config."""
@@ -69,8 +78,8 @@ class GrooveModel:
         return self._styles
 
     def prime(self, history: History, controls: Controls) -> int:
-        """The number of bars so far."""
-        return len(history)
+        """The number of the bar, as if some had been played before what is known: see UNDER_WAY_BARS."""
+        return UNDER_WAY_BARS + len(history)
 
     def bar(
         self, history: History, carry: int, meter: Meter, controls: Controls, random: np.random.Generator
@@ -202,7 +211,7 @@ def _choose(
 ) -> int:
     """A mask by the gate [CANDIDATES + 1]: a copy, or something new. uniform: [1 + 9]."""
     logits = gate.astype(np.float64)
-    logits[CANDIDATES] += controls.variation
+    logits[CANDIDATES] += controls.variation + LOOSENING * max(0.0, 1.0 - controls.temperature)
     weight = np.exp(logits - logits.max())
     weight[:CANDIDATES] *= copies != NO_MUSIC
     chosen = pick(weight, float(uniform[0]))
