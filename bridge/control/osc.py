@@ -119,8 +119,8 @@ class OscDoor:
     # In
 
     def _readable(self) -> None:
-        turn: list[tuple[Sender, Incoming] | None] = []
-        values: dict[str, int] = {}
+        turn: list[list[tuple[Sender, Incoming]]] = []
+        values: dict[str, list[tuple[Sender, Incoming]]] = {}
         for _ in range(MESSAGES_PER_WAKE):
             try:
                 packet, sender = self._receive()
@@ -138,14 +138,17 @@ class OscDoor:
                 if message.at_s:
                     self._postpone(sender, message)
                     continue
+                latest = [(sender, message)]
                 if self._is_value(message):
-                    if message.address in values:
-                        turn[values[message.address]] = None
-                    values[message.address] = len(turn)
-                turn.append((sender, message))
-        for entry in turn:
-            if entry is not None:
-                self._handle(*entry)
+                    overtaken = values.get(message.address, [])
+                    latest = [*overtaken, *latest]
+                    overtaken.clear()
+                    values[message.address] = latest
+                elif not message.arguments:
+                    values.clear()  # a question is answered with what was set before it
+                turn.append(latest)
+        for messages_of_one in turn:  # the last value that can be taken counts
+            any(self._handle(*entry) for entry in reversed(messages_of_one))
 
     def _receive(self) -> tuple[bytes, Sender]:
         if self._socket is None:
@@ -179,26 +182,32 @@ class OscDoor:
         self._later -= 1
         self._handle(sender, message)
 
-    def _handle(self, sender: Sender, message: Incoming) -> None:
+    def _handle(self, sender: Sender, message: Incoming) -> bool:
+        """Do what a message says; False if it was refused."""
         try:
             if message.address == SUBSCRIBE:
                 self._subscribe(sender, message.arguments)
             elif message.address == UNSUBSCRIBE:
                 self.clients.unsubscribe(sender, _port(message.arguments[0]) if message.arguments else None)
             else:
-                self._to_surface(sender, message)
+                return self._to_surface(sender, message)
         except SidemanError as error:
             self._error(sender, message.address, str(error))
+            return False
+        return True
 
-    def _to_surface(self, sender: Sender, message: Incoming) -> None:
+    def _to_surface(self, sender: Sender, message: Incoming) -> bool:
+        taken = True
         for node in self._surface.find(message.address):
             try:
                 answer = self._surface.handle(node, message.arguments)
             except SidemanError as error:
                 self._error(sender, node.address, str(error))
+                taken = False
                 continue
             if answer is not None:
                 self._send(encode(node.address, answer), self.clients.target(sender))
+        return taken
 
     def _subscribe(self, sender: Sender, arguments: tuple[Any, ...]) -> None:
         rest = list(arguments)

@@ -30,6 +30,12 @@ def message(address: str, *arguments: Any) -> bytes:
     return builder.build().dgram
 
 
+def _number(value: Any) -> float:
+    if not isinstance(value, float):
+        raise SidemanError("not a number")
+    return value
+
+
 class Scene:
     """A door before a surface with a value and a verb, and a client's socket."""
 
@@ -39,7 +45,12 @@ class Scene:
         self.surface = Surface()
         self.surface.replace(
             (
-                Node("/sideman/x/value", "a number", get=lambda: (self.set[-1],), set=self.set.append),
+                Node(
+                    "/sideman/x/value",
+                    "a number",
+                    get=lambda: (self.set[-1],),
+                    set=lambda value: self.set.append(_number(value)),
+                ),
                 Node("/sideman/x/verb", "nothing", act=self.done.append),
             )
         )
@@ -47,6 +58,9 @@ class Scene:
         self.client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.client.bind(("127.0.0.1", 0))
         self.client.setblocking(False)
+
+    def _store(self, value: Any) -> None:
+        self.set.append(_number(value))
 
     def send(self, *packets: bytes) -> None:
         for packet in packets:
@@ -90,6 +104,25 @@ def test_the_last_of_many_values_counts_and_no_action_is_lost() -> None:
     assert stage.set[-1] == 49.0
     assert len(stage.set) <= 50 * 2 // MESSAGES_PER_WAKE + 2
     assert stage.done == [(1,)] * 50
+
+
+def test_a_bad_value_takes_nothing_from_the_good_one_before_it() -> None:
+    async def scene(stage: Scene) -> None:
+        stage.send(
+            message("/sideman/x/value", 0.25), message("/sideman/x/value", 0.5), message("/sideman/x/value", "x")
+        )
+        await stage.settle()
+
+    assert act(scene).set == [0.5]
+
+
+def test_a_question_is_answered_with_what_was_set_before_it() -> None:
+    async def scene(stage: Scene) -> None:
+        stage.send(message("/sideman/x/value", 0.5), message("/sideman/x/value"), message("/sideman/x/value", 0.75))
+        assert await stage.receive() == ("/sideman/x/value", [0.5])
+        await stage.settle()
+
+    assert act(scene).set == [0.5, 0.75]
 
 
 def test_a_question_is_answered_where_the_client_hears() -> None:
