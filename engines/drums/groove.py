@@ -49,6 +49,10 @@ LOOSENING = 2.0
 and repeats, and the model, hearing repeats, would copy ever more."""
 
 
+DENSITY_ASKED = 1.5
+"""Nats for writing something new that asking for a density adds: a copy of the past is as dense as the past."""
+
+
 class GrooveModel:
     """A DrumModel; its carry is the number of the next bar."""
 
@@ -211,7 +215,7 @@ def _choose(
 ) -> int:
     """A mask by the gate [CANDIDATES + 1]: a copy, or something new. uniform: [1 + 9]."""
     logits = gate.astype(np.float64)
-    logits[CANDIDATES] += controls.variation + LOOSENING * max(0.0, 1.0 - controls.temperature)
+    logits[CANDIDATES] += _bias(controls)
     weight = np.exp(logits - logits.max())
     weight[:CANDIDATES] *= copies != NO_MUSIC
     chosen = pick(weight, float(uniform[0]))
@@ -221,6 +225,12 @@ def _choose(
         return write(coefficients, uniform[1:])
     new = log_probabilities(coefficients[None])[0]
     return pick(shaped(new, controls.temperature, controls.top_k, controls.top_p), float(uniform[1]))
+
+
+def _bias(controls: Controls) -> float:
+    """What is added to the gate's logit of writing something new."""
+    asked = DENSITY_ASKED if controls.density is not None else 0.0
+    return controls.variation + asked + LOOSENING * max(0.0, 1.0 - controls.temperature)
 
 
 def _piece(bars: Sequence[NDArray[np.uint16]], n: int) -> Tables:
