@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 LAST, BEST = "last.pt", "best.pt"
 
+MAY_CHANGE = {"epochs", "average", "minutes", "patience"}
+"""Settings of a training that another resumes it with: to go on for longer, from where it ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainerConfig:
@@ -280,14 +283,16 @@ class Trainer:
 
         state = read_weights(self.folder / LAST)
         changed = [key for key, value in state["config"].items() if value != getattr(self.config, key, None)]
-        if set(changed) - {"minutes", "patience"}:
-            raise SidemanError(f"{self.folder} was begun with another {', '.join(changed)}: resume with the same")
+        if fixed := sorted(set(changed) - MAY_CHANGE):
+            raise SidemanError(f"{self.folder} was begun with another {', '.join(fixed)}: resume with the same")
         self.network.load_state_dict(state["network"])
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
         (self.epoch, self.index, self.step, self.spent_s, self.summed, self.counted, self.best,
          self.stale, self.finished) = state["place"]  # fmt: skip
+        if changed:  # a training that had ended may go on
+            self.stale, self.finished = 0, False
         torch.set_rng_state(state["random"].cpu())
         if "random_cuda" in state:
             torch.cuda.set_rng_state(state["random_cuda"].cpu(), self.device)

@@ -105,6 +105,12 @@ def test_resuming_with_another_setting_is_refused(tmp_path: Path) -> None:
         Trainer(task(), replace(CONFIG, epochs=1, learning_rate=0.1), tmp_path, CPU).run(resume=True)
 
 
+def test_a_training_that_ended_goes_on_for_longer(tmp_path: Path) -> None:
+    Trainer(task(), replace(CONFIG, epochs=2), tmp_path, CPU).run()
+    Trainer(task(), replace(CONFIG, epochs=5), tmp_path, CPU).run(resume=True)
+    assert [row["epoch"] for row in rows(tmp_path)] == ["1", "2", "3", "4", "5"]
+
+
 def test_a_file_that_is_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / BEST).write_bytes(b"not a checkpoint")
     with pytest.raises(SidemanError, match=r"best\.pt"):

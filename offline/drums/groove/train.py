@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections import Counter
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from engines.music import STEP_TICKS
 from offline.drums.dataset import DrumDataset
 from offline.drums.groove.checkpoint import humaniser_network, step_network
 from offline.drums.groove.config import FEEL_FOLDER, HPARAMS, STEP_FOLDER, GrooveConfig, read_hparams, write_hparams
-from offline.trainer import Task, Trainer, TrainerConfig, choose_device
+from offline.trainer import MAY_CHANGE, Task, Trainer, TrainerConfig, choose_device
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -53,7 +53,8 @@ def train(data: Path, config: GrooveConfig, folder: Path, device_name: str = "au
     }
     if resume and (folder / HPARAMS).is_file():
         before = read_hparams(folder)
-        if before["config"] != config or before["styles"] != facts["styles"]:
+        same = {name: getattr(config, name) for name in MAY_CHANGE if hasattr(config, name)}
+        if replace(before["config"], **same) != config or before["styles"] != facts["styles"]:
             raise SidemanError(
                 f"{folder} was begun with other settings or data: resume with the same, or give another -o"
             )
