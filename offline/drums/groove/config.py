@@ -40,15 +40,17 @@ class GrooveConfig:
     tell_density: float = 0.25  # that the bar's density is told
     hide_bar: float = 0.2  # that the number of the bar is not told
 
-    feel_epochs: int = 30  # of the humaniser
-    feel_batch: int = 1024  # steps with hits in a batch
+    feel_epochs: int = 22  # of the humaniser
+    feel_batch: int = 512  # steps with hits in a batch
     feel_width: int = 224  # of its body
     feel_layers: int = 2  # of it
-    feel_dropout: float = 0.4  # in its body
-    feel_hide_past: float = 0.3  # probability that it must do without velocities and offsets of the past
-    feel_lose_lag: float = 0.1  # that it must do without those of one step of the past
-    feel_louder: float = 0.05  # spread of the log of a factor of a step's velocities, past and all
-    feel_later: float = 0.02  # spread of what is added to its offsets, past and all, as a share of a step
+    feel_dropout: float = 0.35  # in its body
+    feel_learning_rate: float = 1e-3  # highest
+    feel_weight_decay: float = 0.05  # AdamW's
+    feel_hide_past: float = 0.25  # probability that it must do without velocities and offsets of the past
+    feel_lose_lag: float = 0.05  # that it must do without those of one step of the past
+    feel_louder: float = 0.02  # spread of the log of a factor of a step's velocities, past and all
+    feel_later: float = 0.01  # spread of what is added to its offsets, past and all, as a share of a step
     feel_sources: str = "Groove MIDI Dataset"  # only people's playing teaches feel: how those sources' names begin
 
     seed: int = 0  # of everything random

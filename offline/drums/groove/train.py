@@ -151,7 +151,12 @@ def feel_trainer(learn: Corpus, judge: Corpus, config: GrooveConfig, folder: Pat
         lambda model, batch: losses(model, batch).mean(),
         validate,
     )
-    return Trainer(task, trainer_config(config, config.feel_epochs), folder, device, "humaniser")
+    loop = replace(
+        trainer_config(config, config.feel_epochs),
+        learning_rate=config.feel_learning_rate,
+        weight_decay=config.feel_weight_decay,
+    )
+    return Trainer(task, loop, folder, device, "humaniser")
 
 
 def trainer_config(config: GrooveConfig, epochs: int) -> TrainerConfig:
