@@ -181,7 +181,8 @@ class Window:
     """The features of one bar while it is written.
 
     history: masks of the bars before it, oldest first, any metres. `past`, `copies` and `agreement` are the features
-    of `step`, as one row of Tables, agreement already scaled; `write(mask)` goes on to the next.
+    of `step`, as one row of Tables, agreement already scaled; `write(mask)` goes on to the next. `absent` says for all
+    steps of the bar which candidates lie before the first: bool [n, CANDIDATES].
     """
 
     def __init__(self, history: Sequence[NDArray[np.uint16]], steps: int) -> None:
@@ -205,6 +206,7 @@ class Window:
         self._run = np.where(same.all(axis=0), recent, same[::-1].argmin(axis=0)).astype(np.float32)
         self._since = recent + np.arange(steps)[:, None] - np.array(SPANS)
         self._recent = recent
+        self.absent = self._line[self._copy_at] == NO_MUSIC
         # Whole bars ago are known for all steps of the bar by now.
         self._counts = np.zeros((AGREEMENTS, CANDIDATES), np.float32)
         self._popular = np.zeros((steps, CANDIDATES), np.float32)

@@ -91,8 +91,12 @@ class GrooveModel:
         """The next bar. Raises SidemanError for a metre or a style it has not."""
         n = check_meter(meter)
         place = self._context(meter, carry, controls)
-        uniform = random.random((n, 1 + INSTRUMENTS))
+        uniform = random.random((n, INSTRUMENTS))
         window = Window([bar.masks for bar in history], n)
+        # The gate's choice is the largest logit plus Gumbel noise (Maddison et al. 2014), drawn for the bar at once.
+        noise = -np.log(-np.log(random.random((n, CANDIDATES + 1)) + 1e-300))
+        noise[:, :CANDIDATES][window.absent] = -np.inf
+        noise[:, CANDIDATES] += _bias(controls)
         masks = np.zeros(n, np.uint16)
         for step in range(n):
             gate, coefficients = self._step(
@@ -101,8 +105,11 @@ class GrooveModel:
                 agreement=window.agreement[None],
                 context=place[step : step + 1],
             )
-            masks[step] = _choose(window.copies, gate[0], coefficients[0], controls, uniform[step])
-            window.write(int(masks[step]))
+            chosen = int((gate[0] + noise[step]).argmax())
+            new = chosen == CANDIDATES
+            mask = _write(coefficients[0], controls, uniform[step]) if new else int(window.copies[chosen])
+            masks[step] = mask
+            window.write(mask)
         velocity, offset = self._perform(history, masks, _feel_context(place, controls), random)
         return Bar(meter, masks, velocity, offset), carry + 1
 
@@ -206,25 +213,12 @@ def mixture(
     return p
 
 
-def _choose(
-    copies: NDArray[np.int64],
-    gate: NDArray[np.float32],
-    coefficients: NDArray[np.float32],
-    controls: Controls,
-    uniform: NDArray[np.float64],
-) -> int:
-    """A mask by the gate [CANDIDATES + 1]: a copy, or something new. uniform: [1 + 9]."""
-    logits = gate.astype(np.float64)
-    logits[CANDIDATES] += _bias(controls)
-    weight = np.exp(logits - logits.max())
-    weight[:CANDIDATES] *= copies != NO_MUSIC
-    chosen = pick(weight, float(uniform[0]))
-    if chosen < CANDIDATES:
-        return int(copies[chosen])
+def _write(coefficients: NDArray[np.float32], controls: Controls, uniform: NDArray[np.float64]) -> int:
+    """A new mask from what the step graph said of it [COEFFICIENTS], with uniforms [9]."""
     if controls.temperature == 1.0 and controls.top_k == 0 and controls.top_p >= 1.0:
-        return write(coefficients, uniform[1:])
+        return write(coefficients, uniform)
     new = log_probabilities(coefficients[None])[0]
-    return pick(shaped(new, controls.temperature, controls.top_k, controls.top_p), float(uniform[1]))
+    return pick(shaped(new, controls.temperature, controls.top_k, controls.top_p), float(uniform[0]))
 
 
 def _bias(controls: Controls) -> float:
