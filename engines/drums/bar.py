@@ -63,12 +63,16 @@ class Bar:
     def phrase(self, length_ticks: int | None = None) -> Phrase:
         """The bar as General MIDI drum notes; hits that would fall beyond the span are left out."""
         length = self.meter.bar_ticks if length_ticks is None else length_ticks
-        notes = []
-        for step, instrument in np.argwhere(hits(self.masks)):
-            tick = int(step) * STEP_TICKS + int(self.offset[step, instrument])
-            if tick < length:
-                velocity = int(self.velocity[step, instrument])
-                notes.append(Note(tick, DRUMS[instrument].pitch, max(1, velocity), HIT_LENGTH_TICKS))
+        steps, instruments = np.nonzero(hits(self.masks))
+        ticks = steps * STEP_TICKS + self.offset[steps, instruments]
+        velocities = np.maximum(self.velocity[steps, instruments], 1)
+        notes = [
+            Note(tick, DRUMS[instrument].pitch, velocity, HIT_LENGTH_TICKS)
+            for tick, instrument, velocity in zip(
+                ticks.tolist(), instruments.tolist(), velocities.tolist(), strict=True
+            )
+            if tick < length
+        ]
         return Phrase.of(length, notes)
 
 
