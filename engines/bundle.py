@@ -135,13 +135,16 @@ def shipped() -> Iterator[Path]:
 
 
 def find(name_or_path: str) -> Path:
-    """A bundle's folder from its path or the name of a shipped one. Raises BundleError listing what there is."""
-    path = Path(name_or_path).expanduser()
-    if (path / MANIFEST).is_file():
-        return path
+    """A bundle's folder from the name of a shipped one, or its path. Raises BundleError listing what there is.
+
+    A shipped name means the shipped bundle, whatever folder the command is run in; ./NAME is a folder.
+    """
     names = {folder.name: folder for folder in shipped()}
     if name_or_path in names:
         return names[name_or_path]
+    path = Path(name_or_path).expanduser()
+    if (path / MANIFEST).is_file():
+        return path
     raise BundleError(f"there is no bundle {name_or_path}: give a folder, or one of {', '.join(names) or 'none'}")
 
 

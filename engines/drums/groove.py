@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from engines.bundle import Bundle
 from engines.drums.bar import INSTRUMENTS, MASKS, Bar, History, hits
 from engines.drums.features import (
+    AGREEMENTS,
     CANDIDATES,
     FEATURE_VERSION,
     NO_MUSIC,
+    PAST,
     SCALE,
     Tables,
     Window,
@@ -28,13 +30,30 @@ from engines.drums.features import (
     fitted,
     tables,
 )
-from engines.drums.humaniser import HEARD, TEMPO, Performance, Played, hits_alone, medians, sampled, tempo
+from engines.drums.humaniser import (
+    AROUND,
+    HEARD,
+    MEANS,
+    TEMPO,
+    Performance,
+    Played,
+    hits_alone,
+    medians,
+    sampled,
+    tempo,
+)
 from engines.drums.model import ANY_STYLE, Controls
 from engines.drums.writer import log_probabilities, write
 from engines.errors import BundleError, SidemanError
 from engines.music import Meter
 from engines.runtime import Graph
 from engines.sampling import pick, shaped
+
+SEEN: dict[str, dict[str, tuple[int, ...]]] = {
+    "step": {"past": (PAST,), "copies": (CANDIDATES,), "agreement": (CANDIDATES, AGREEMENTS)},
+    "humaniser": {"around": (AROUND,), "heard": (HEARD,), "means": (MEANS,)},
+}
+"""Shapes of what the graphs are shown of one step."""
 
 BATCH = 2048
 """Steps sent through a graph at once when a whole piece is scored."""
@@ -74,6 +93,14 @@ class GrooveModel:
     def load(cls, bundle: Bundle, runtime: str = "auto") -> Self:
         """Open a bundle's graphs. Raises BundleError if it lacks one, or was made for other features."""
         config = bundle.manifest.config
+        for graph, shapes in SEEN.items():
+            entry = bundle.manifest.graphs.get(graph)
+            for tensor in entry.inputs if entry else ():
+                if tensor.shape[1:] != shapes.get(tensor.name, tensor.shape[1:]):
+                    raise BundleError(
+                        f"{bundle.path}: {graph} takes {tensor.name} of {tensor.shape[1:]}, this version of Sideman "
+                        f"makes {shapes[tensor.name]}; export it again"
+                    )
         return cls(bundle.graph("step", runtime), bundle.graph("humaniser", runtime), config)
 
     @property

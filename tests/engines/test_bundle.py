@@ -149,7 +149,10 @@ def test_find_takes_a_folder_or_a_shipped_name(tmp_path: Path, monkeypatch: pyte
     write(tmp_path / "shipped" / "swing")
     monkeypatch.setattr(bundles, "shipped_folder", lambda: tmp_path / "shipped")
     assert [path.name for path in shipped()] == ["swing"]
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "swing")
     assert find("swing") == tmp_path / "shipped" / "swing"
+    assert find("./swing") == Path("swing")
     assert find(str(write(tmp_path / "mine"))) == tmp_path / "mine"
     with pytest.raises(BundleError, match="there is no bundle swong: give a folder, or one of swing"):
         find("swong")

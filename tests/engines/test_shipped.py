@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
-from engines.bundle import Bundle, shipped
+from engines.bundle import Bundle, shipped, shipped_folder
 from engines.drums.engine import DrumEngine
 from engines.engine import Request
+from engines.errors import BundleError
 from engines.music import Meter, Phrase
 
 BYTES_MAX = 5_000_000
@@ -35,8 +37,17 @@ def play(engine: DrumEngine, metres: list[str], seed: int, **changes: Any) -> li
     return phrases
 
 
-def test_there_is_the_seed_s_lstm() -> None:
-    assert "lstm" in {path.name for path in shipped()}
+def test_there_are_the_product_s_groove_and_the_seed_s_lstm() -> None:
+    assert {"groove", "lstm"} <= {path.name for path in shipped()}
+
+
+def test_a_groove_bundle_of_other_features_is_refused_when_it_is_loaded() -> None:
+    whole = Bundle.load(shipped_folder() / "groove")
+    entry = whole.manifest.graphs["humaniser"]
+    other = tuple(replace(tensor, shape=(-1, 7)) if tensor.name == "means" else tensor for tensor in entry.inputs)
+    graphs = whole.manifest.graphs | {"humaniser": replace(entry, inputs=other)}
+    with pytest.raises(BundleError, match=r"humaniser takes means of \(7,\).*export it again"):
+        DrumEngine.load(Bundle(whole.path, replace(whole.manifest, graphs=graphs)))
 
 
 def test_it_is_small_and_says_what_it_learned_from(bundle: Bundle) -> None:
