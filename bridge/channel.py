@@ -94,6 +94,11 @@ class Channel:
             self.wait(None)
             closed = not self._read()
 
+    def hear_no_more(self) -> None:
+        """From now on only what has arrived already is received; then it is as if the other side had gone."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RD)
+
     def wait(self, timeout_s: float | None) -> bool:
         """Wait until something can be received (or, with something to send, sent); False at the time-out."""
         writers = [self._socket] if self._outgoing else []

@@ -13,8 +13,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from bridge.channel import Channel, ChannelClosedError
 from bridge.messages import (
@@ -100,11 +98,8 @@ def serve(channel: Channel) -> None:
     if not isinstance(first, Record):
         return
     recorder = Recorder(first)
-    with contextlib.suppress(ChannelClosedError, _EndedError):
-        _record(channel, recorder)
     with contextlib.suppress(ChannelClosedError):
-        for message in channel.receive():  # what had arrived when it was ended
-            recorder.handle(message)
+        _record(channel, recorder)
     written = recorder.write()
     with contextlib.suppress(ChannelClosedError):
         _tell(channel, recorder)
@@ -117,7 +112,7 @@ def serve(channel: Channel) -> None:
 
 
 def _record(channel: Channel, recorder: Recorder) -> None:
-    """Until Finish. Raises ChannelClosedError or _EndedError."""
+    """Until Finish. Raises ChannelClosedError when no more will come."""
     next_refresh_s = time.monotonic() + REFRESH_S
     while True:
         _tell(channel, recorder)
@@ -136,22 +131,13 @@ def _tell(channel: Channel, recorder: Recorder) -> None:
         recorder.troubles.pop(0)
 
 
-class _EndedError(Exception):
-    """SIGTERM came."""
-
-
-def _end(_signal: int, _frame: FrameType | None) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise _EndedError
-
-
 def main() -> None:
-    """Run as a process on an inherited descriptor."""
+    """Run as a process on an inherited descriptor. SIGTERM ends it as control's death does: after what has arrived."""
+    channel = Channel.inherited(int(sys.argv[1]), ToRecorder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: channel.hear_no_more())
     os.nice(5)
-    with contextlib.suppress(_EndedError):
-        serve(Channel.inherited(int(sys.argv[1]), ToRecorder))
+    serve(channel)
 
 
 if __name__ == "__main__":
