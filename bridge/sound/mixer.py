@@ -5,6 +5,7 @@ The same hits give the same samples, whatever the block size.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from dataclasses import dataclass
 
@@ -98,7 +99,7 @@ class Mixer:
         self._voices.append(_Drum(frame, name, sound, hit.velocity))
 
 
-class _Voice:
+class _Voice(ABC):
     """Something that sounds from a frame on."""
 
     def __init__(self, start: int) -> None:
@@ -126,9 +127,9 @@ class _Voice:
             part = part * fade[: len(part), None]
         mix[first : first + len(part)] += part
 
+    @abstractmethod
     def samples(self, at: NDArray[np.int64]) -> Samples:
         """Its frames by their number from its start, (frames, 2)."""
-        raise NotImplementedError
 
 
 class _Drum(_Voice):

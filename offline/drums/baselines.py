@@ -6,6 +6,7 @@ Fitting is counting, so the same data always give the same baseline.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -29,17 +30,17 @@ CONTEXTS = ("previous", "before previous", "bar ago", "position")
 _COPY_ITERATIONS = 50
 
 
-class _Baseline:
+class _Baseline(ABC):
     """The parts of a DrumModel that every baseline shares; subclasses give `probabilities`."""
 
     styles: tuple[str, ...] = ()
 
+    @abstractmethod
     def probabilities(self, masks: NDArray[np.uint16], steps: int, start: int = 0) -> NDArray[np.float32]:
         """Probability of each mask at each step of a piece from `start` on: [n - start, 512].
 
         masks: uint16 [n]; the value at a step does not bear on the row of that step. steps: steps a bar
         """
-        raise NotImplementedError
 
     def prime(self, history: History, controls: Controls) -> Carry:
         """None: the history is all they look at."""
