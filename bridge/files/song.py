@@ -20,6 +20,9 @@ from engines.music import TICKS_PER_BEAT, Meter, Note, Phrase
 
 ENDINGS = (".mid", ".jsonl", ".wav")
 DRUM_CHANNEL = 10
+FLUIDSYNTH_GAIN = "0.8"
+"""Its own default, .2, leaves room for a hundred voices; a drum kit is far below full scale with it."""
+
 WAV_RATE_HZ = 44_100
 RENDER_TIMEOUT_S = 600
 
@@ -146,7 +149,19 @@ def _write_with_fluidsynth(path: Path, song: Sequence[SongBar], soundfont: Path)
     with tempfile.TemporaryDirectory() as folder:
         midi = Path(folder) / "song.mid"
         _write_midi(midi, song)
-        command = [program, "-ni", "-q", "-F", str(path), "-r", str(WAV_RATE_HZ), str(soundfont), str(midi)]
+        command = [
+            program,
+            "-ni",
+            "-q",
+            "-g",
+            FLUIDSYNTH_GAIN,
+            "-F",
+            str(path),
+            "-r",
+            str(WAV_RATE_HZ),
+            str(soundfont),
+            str(midi),
+        ]
         try:
             result = subprocess.run(command, capture_output=True, text=True, timeout=RENDER_TIMEOUT_S, check=False)
         except subprocess.TimeoutExpired as error:
