@@ -1,6 +1,5 @@
 """The stage on a real JACK server, with the dummy driver."""
 
-import os
 import subprocess
 import time
 from collections import deque
@@ -33,19 +32,6 @@ pytestmark = pytest.mark.jack
 
 BAR = 3840
 PATIENCE_S = 20.0
-
-
-@pytest.fixture
-def server(monkeypatch):
-    name = f"sideman-test-{os.getpid()}"
-    monkeypatch.setenv("JACK_DEFAULT_SERVER", name)
-    found = JackServer(name)
-    try:
-        found.start()
-    except SidemanError as error:
-        pytest.skip(str(error))
-    yield found
-    found.stop()
 
 
 class Ear:

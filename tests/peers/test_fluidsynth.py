@@ -1,6 +1,5 @@
 """FluidSynth as the drum module at the other end of our virtual port, on JACK."""
 
-import os
 import re
 import shutil
 import socket
@@ -26,8 +25,6 @@ from bridge.messages import (
     Setup,
     StageStatus,
 )
-from bridge.testing import JackServer
-from engines.errors import SidemanError
 from engines.music import Note
 
 pytestmark = [pytest.mark.jack, pytest.mark.peer]
@@ -37,19 +34,6 @@ BARS = 32
 NOTES_A_BAR = 64
 PATIENCE_S = 30.0
 FONTS = ("/usr/share/sounds/sf2/TimGM6mb.sf2", "/usr/share/sounds/sf2/default-GM.sf2")
-
-
-@pytest.fixture
-def server(monkeypatch):
-    name = f"sideman-peer-{os.getpid()}"
-    monkeypatch.setenv("JACK_DEFAULT_SERVER", name)
-    found = JackServer(name)
-    try:
-        found.start()
-    except SidemanError as error:
-        pytest.skip(str(error))
-    yield found
-    found.stop()
 
 
 @pytest.fixture
