@@ -27,7 +27,7 @@ from bridge.control.stagehand import Stagehand
 from bridge.control.surface import ROOT, Node, Surface
 from bridge.control.tape import Tape
 from bridge.control.transport import Transport
-from bridge.messages import (
+from bridge.messages.stage import (
     AskStatus,
     BarStarted,
     EpochStarted,

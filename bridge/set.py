@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 
-from bridge.messages import OutputSetup
+from bridge.messages.stage import OutputSetup
 from engines.errors import SidemanError
 from engines.music import DRUMS, Meter
 from engines.parameter import Value

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from bridge.messages import Event, Message, PlayerSetup
+from bridge.messages.message import Message
+from bridge.messages.stage import Event, PlayerSetup
 from bridge.stage.outbox import REPORT
 from bridge.stage.outputs.jack_port import start_probe
 from bridge.stage.outputs.output import Rack

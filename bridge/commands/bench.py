@@ -132,7 +132,7 @@ def seed_rows(quickest_s: float | None) -> Iterator[Row]:
 def lateness_rows(seconds: float) -> Iterator[Row]:
     """How late events leave a stage: idle and with workers flat out, with and without real-time priority."""
     from bridge.commands.probe import stage_lateness
-    from bridge.messages import Load
+    from bridge.messages.worker import Load
 
     folder = next(iter(shipped()), None)
     engine = Bundle.load(folder).manifest.engine if folder else ""

@@ -10,22 +10,8 @@ from functools import partial
 from typing import Any
 
 from bridge.child import Child
-from bridge.messages import (
-    AskStatus,
-    Chunk,
-    FromStage,
-    FromWorker,
-    Generate,
-    Load,
-    Made,
-    Play,
-    PlayerSetup,
-    Quit,
-    Setup,
-    StageReady,
-    StageStatus,
-    WorkerReady,
-)
+from bridge.messages.stage import AskStatus, Chunk, FromStage, Play, PlayerSetup, Quit, Setup, StageReady, StageStatus
+from bridge.messages.worker import FromWorker, Generate, Load, Made, WorkerReady
 from engines.engine import Request
 from engines.errors import SidemanError
 from engines.music import Meter, Note

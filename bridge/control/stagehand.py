@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.child import Child
-from bridge.messages import (
+from bridge.messages.message import Trouble
+from bridge.messages.stage import (
     BarStarted,
     Connections,
     FromStage,
@@ -20,7 +21,6 @@ from bridge.messages import (
     StageReady,
     StageStatus,
     Subscribers,
-    Trouble,
 )
 from engines.errors import SidemanError
 

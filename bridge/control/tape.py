@@ -10,19 +10,9 @@ from typing import Any
 import msgspec
 
 from bridge.child import Child
-from bridge.messages import (
-    EpochStarted,
-    Event,
-    Finish,
-    FromRecorder,
-    Left,
-    Piece,
-    Record,
-    Recorded,
-    RecordedMeter,
-    RecordedTempo,
-    Trouble,
-)
+from bridge.messages.message import Trouble
+from bridge.messages.recorder import Finish, FromRecorder, Record, Recorded, RecordedMeter, RecordedTempo
+from bridge.messages.stage import EpochStarted, Event, Left, Piece
 from engines.music import Meter
 
 WRITE_S = 60.0

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bridge.control.surface import ROOT, Node
-from bridge.messages import EpochStarted, Piece, Play, Stop, Stopped, Tempo
+from bridge.messages.stage import EpochStarted, Piece, Play, Stop, Stopped, Tempo
 from bridge.players.grid import Song
 from bridge.players.planner import Planner
 from bridge.set import TEMPO_BPM_HIGH, TEMPO_BPM_LOW

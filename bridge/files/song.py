@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridge.messages import Piece
+from bridge.messages.stage import Piece
 from bridge.recorder.midifile import MeterChange, TempoChange, Track, write_midi
 from bridge.set import TEMPO_BPM_HIGH, TEMPO_BPM_LOW
 from bridge.timing.timeline import TempoMap

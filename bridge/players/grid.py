@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bridge.messages import EpochStarted, Piece
+from bridge.messages.stage import EpochStarted, Piece
 from bridge.timing.timeline import TempoMap
 from engines.music import TICKS_PER_BEAT, Meter
 

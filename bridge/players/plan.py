@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from msgspec import structs
 
-from bridge.messages import Chunk, Outcome
+from bridge.messages.stage import Chunk, Outcome
 from bridge.players.grid import BarSpan
 from bridge.players.policy import Listener
 from engines.music import Phrase

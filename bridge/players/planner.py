@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from bridge.messages import BarStarted, Chunk, Generate, Made, Outcome, Prime, Refused
+from bridge.messages.stage import BarStarted, Chunk, Outcome, Refused
+from bridge.messages.worker import Generate, Made, Prime
 from bridge.players.deadline import Deadlines
 from bridge.players.grid import BarSpan, Song
 from bridge.players.plan import Asked, Offer, Offers, Plan, fitted, spliced

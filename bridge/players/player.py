@@ -7,7 +7,8 @@ from functools import partial
 from typing import Any
 
 from bridge.control.surface import ROOT, Node
-from bridge.messages import Failed, Generate, Load, Made, Mute, Prime, Primed, WorkerReady
+from bridge.messages.stage import Mute
+from bridge.messages.worker import Failed, Generate, Load, Made, Prime, Primed, WorkerReady
 from bridge.players.grid import Song
 from bridge.players.planner import Planner
 from bridge.players.policy import PLAYER_PARAMETERS, Listener

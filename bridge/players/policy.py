@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from bridge.messages import Outcome
+from bridge.messages.stage import Outcome
 from bridge.players.grid import BarSpan
 from engines.music import Phrase
 from engines.parameter import Parameter

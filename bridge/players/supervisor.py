@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.child import Child
-from bridge.messages import Failed, FromWorker, Generate, Load, Made, Prime, Primed, WorkerReady
+from bridge.messages.worker import Failed, FromWorker, Generate, Load, Made, Prime, Primed, WorkerReady
 
 HANG_S = 2.0
 LOAD_S = 120.0

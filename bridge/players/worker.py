@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from bridge.channel import Channel, ChannelClosedError
-from bridge.messages import Failed, Generate, Load, Made, Prime, Primed, ToWorker, WorkerReady
+from bridge.messages.worker import Failed, Generate, Load, Made, Prime, Primed, ToWorker, WorkerReady
 from engines.engine import Engine, Request, State
 from engines.errors import SidemanError
 from engines.music import Meter, Phrase

@@ -15,18 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bridge.channel import Channel, ChannelClosedError
-from bridge.messages import (
-    EpochStarted,
-    Finish,
-    Left,
-    Message,
-    Record,
-    Recorded,
-    RecordedMeter,
-    RecordedTempo,
-    ToRecorder,
-    Trouble,
-)
+from bridge.messages.message import Message, Trouble
+from bridge.messages.recorder import Finish, Record, Recorded, RecordedMeter, RecordedTempo, ToRecorder
+from bridge.messages.stage import EpochStarted, Left
 from bridge.recorder.files import TakeFile, file_for
 from bridge.recorder.take import Take
 from engines.errors import SidemanError

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from bridge.messages import Event, Piece
+from bridge.messages.stage import Event, Piece
 from bridge.recorder.midifile import MeterChange, NoteEvent, TempoChange, Track
 from bridge.timing.timeline import TempoMap
 

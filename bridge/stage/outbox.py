@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from msgspec import structs
 
-from bridge.messages import Event
+from bridge.messages.stage import Event
 
 REPORT = -1
 """The output that is the report of what left, always at its moment."""

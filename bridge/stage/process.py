@@ -17,12 +17,12 @@ from types import FrameType
 from msgspec import structs
 
 from bridge.channel import Channel, ChannelClosedError
-from bridge.messages import (
+from bridge.messages.message import Message, Trouble
+from bridge.messages.stage import (
     AskStatus,
     Connections,
     Event,
     Left,
-    Message,
     Panic,
     Quit,
     Setup,
@@ -30,7 +30,6 @@ from bridge.messages import (
     StageStatus,
     Subscribers,
     ToStage,
-    Trouble,
 )
 from bridge.stage.lateness import Lateness
 from bridge.stage.outbox import REPORT, Departure

@@ -6,7 +6,7 @@ import heapq
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from bridge.messages import Outcome
+from bridge.messages.stage import Outcome
 
 
 class Order(IntEnum):

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bridge.messages import (
+from bridge.messages.message import Message
+from bridge.messages.stage import (
     BarStarted,
     Chunk,
     EpochStarted,
     Event,
-    Message,
     Mute,
     Panic,
     Piece,

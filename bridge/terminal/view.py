@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TextIO
 
-from bridge.messages import Outcome
+from bridge.messages.stage import Outcome
 from engines.music import DRUM_OF_PITCH, DRUMS, STEP_TICKS, Meter, Note
 
 ROWS = ("crash", "ride", "open_hat", "closed_hat", "high_tom", "mid_tom", "floor_tom", "snare", "kick")

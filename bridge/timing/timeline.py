@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 
-from bridge.messages import Piece
+from bridge.messages.stage import Piece
 from engines.errors import SidemanError
 from engines.music import TICKS_PER_BEAT
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from bridge.channel import MESSAGE_BYTES_MAX, Channel, ChannelClosedError, pair
-from bridge.messages import Stop, Tempo, ToStage, Trouble
+from bridge.messages.message import Trouble
+from bridge.messages.stage import Stop, Tempo, ToStage
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.messages import EpochStarted, Piece
+from bridge.messages.stage import EpochStarted, Piece
 from bridge.players.grid import BarGrid, BarSpan, Song
 from engines.music import Meter
 

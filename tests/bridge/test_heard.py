@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bridge.messages import Event, MonitorNote, PlayerSetup
+from bridge.messages.sound import MonitorNote
+from bridge.messages.stage import Event, PlayerSetup
 from bridge.stage.outputs.alsa import listeners
 from bridge.stage.outputs.audio import AudioOutput, Monitor
 from bridge.stage.outputs.output import Rack

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bridge.channel import Channel, module_command, pair
-from bridge.messages import (
+from bridge.messages.stage import (
     Chunk,
     Connections,
     FromStage,

@@ -5,7 +5,8 @@ import wave
 import numpy as np
 import pytest
 
-from bridge.messages import MonitorNote, Piece
+from bridge.messages.sound import MonitorNote
+from bridge.messages.stage import Piece
 from bridge.recorder.midifile import Track
 from bridge.recorder.wavfile import hits_of, write_wav
 from bridge.sound.kit import RATE, Kit

@@ -6,19 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from bridge.messages import (
-    BarStarted,
-    EpochStarted,
-    Failed,
-    Generate,
-    Made,
-    Message,
-    Play,
-    Prime,
-    Primed,
-    Refused,
-    Stop,
-)
+from bridge.messages.message import Message
+from bridge.messages.stage import BarStarted, EpochStarted, Play, Refused, Stop
+from bridge.messages.worker import Failed, Generate, Made, Prime, Primed
 from bridge.players.grid import BarSpan, Song
 from bridge.players.planner import Planner
 from bridge.players.policy import PLAYER_PARAMETERS, BarReport

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.messages import Connections, Event, PlayerSetup, PortChanged
+from bridge.messages.stage import Connections, Event, PlayerSetup, PortChanged
 from bridge.stage.outputs import ports
 from bridge.stage.outputs.midi import RETRY_NS, MidiOutput
 from bridge.stage.outputs.osc import OscOutput

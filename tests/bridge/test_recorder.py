@@ -8,18 +8,9 @@ import mido
 import pytest
 
 from bridge.channel import Channel, module_command, pair
-from bridge.messages import (
-    EpochStarted,
-    Event,
-    Finish,
-    FromRecorder,
-    Left,
-    Record,
-    Recorded,
-    RecordedMeter,
-    RecordedTempo,
-    Trouble,
-)
+from bridge.messages.message import Trouble
+from bridge.messages.recorder import Finish, FromRecorder, Record, Recorded, RecordedMeter, RecordedTempo
+from bridge.messages.stage import EpochStarted, Event, Left
 from bridge.recorder.midifile import MeterChange, TempoChange, Track, write_midi
 from bridge.recorder.process import Recorder
 from bridge.recorder.take import Take

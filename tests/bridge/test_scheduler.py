@@ -7,18 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.messages import (
-    BarStarted,
-    Chunk,
-    EpochStarted,
-    Mute,
-    Panic,
-    Play,
-    Refused,
-    Stop,
-    Stopped,
-    Tempo,
-)
+from bridge.messages.stage import BarStarted, Chunk, EpochStarted, Mute, Panic, Play, Refused, Stop, Stopped, Tempo
 from bridge.stage.scheduler import Player, Scheduler
 from bridge.testing import FakeClock, play_until
 from engines.errors import SidemanError

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge.commands import init
-from bridge.messages import OutputSetup
+from bridge.messages.stage import OutputSetup
 from bridge.set import PlayerSet, _Top, add_player, check_plugins, default_set, load_set, parse_set
 from engines.errors import SidemanError
 from engines.music import Meter

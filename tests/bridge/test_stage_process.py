@@ -11,7 +11,8 @@ import pytest
 from pythonosc.osc_message import OscMessage
 
 from bridge.channel import Channel, ChannelClosedError, module_command, pair
-from bridge.messages import (
+from bridge.messages.message import Trouble
+from bridge.messages.stage import (
     AskStatus,
     BarStarted,
     Chunk,
@@ -33,7 +34,6 @@ from bridge.messages import (
     Stopped,
     Subscribers,
     Tempo,
-    Trouble,
 )
 from engines.music import Note
 

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
-from bridge.messages import Failed, Generate, Load, Made, Primed, WorkerReady
+from bridge.messages.worker import Failed, Generate, Load, Made, Primed, WorkerReady
 from bridge.players.supervisor import Supervisor
 from engines.engine import Request
 from engines.music import Meter

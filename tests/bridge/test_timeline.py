@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.messages import Piece
+from bridge.messages.stage import Piece
 from bridge.timing.clock import ClockMap
 from bridge.timing.timeline import TEMPO_MAX_MBPM, TEMPO_MIN_MBPM, TempoMap, Timeline
 from engines.errors import SidemanError

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bridge.channel import Channel, ChannelClosedError, module_command, pair
-from bridge.messages import Failed, FromWorker, Generate, Load, Made, Prime, Primed, WorkerReady
+from bridge.messages.worker import Failed, FromWorker, Generate, Load, Made, Prime, Primed, WorkerReady
 from bridge.players.worker import NICENESS
 from engines.engine import Played, Request
 from engines.music import Meter, Note, Phrase

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bridge.channel import Channel, module_command, pair
-from bridge.messages import (
+from bridge.messages.stage import (
     AskStatus,
     Chunk,
     Connections,

@@ -7,18 +7,9 @@ import subprocess
 from typing import Any
 
 from bridge.channel import Channel, ChannelClosedError, inherited_by, module_command, pair
-from bridge.messages import (
-    Event,
-    FromMonitor,
-    Message,
-    MonitorNote,
-    MonitorReady,
-    MonitorSetup,
-    MonitorSilence,
-    PlayerSetup,
-    PortChanged,
-    Trouble,
-)
+from bridge.messages.message import Message, Trouble
+from bridge.messages.sound import FromMonitor, MonitorNote, MonitorReady, MonitorSetup, MonitorSilence
+from bridge.messages.stage import Event, PlayerSetup, PortChanged
 from bridge.stage.outputs.output import Rack
 from engines.errors import SidemanError
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bridge.messages import Connections, Event, Message, PlayerSetup, PortChanged
+from bridge.messages.message import Message
+from bridge.messages.stage import Connections, Event, PlayerSetup, PortChanged
 from bridge.stage.outputs.output import Rack
 from bridge.stage.outputs.ports import MidiPort, open_existing, open_virtual
 

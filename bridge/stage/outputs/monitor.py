@@ -15,7 +15,8 @@ import time
 from typing import Any
 
 from bridge.channel import Channel, ChannelClosedError
-from bridge.messages import MonitorNote, MonitorReady, MonitorSetup, MonitorSilence, ToMonitor, Trouble
+from bridge.messages.message import Trouble
+from bridge.messages.sound import MonitorNote, MonitorReady, MonitorSetup, MonitorSilence, ToMonitor
 from bridge.sound.kit import RATE, Kit, Samples
 from bridge.sound.mixer import Hit, Mixer
 from bridge.timing.clock import ClockMap

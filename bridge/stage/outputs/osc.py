@@ -11,7 +11,8 @@ import socket
 import struct
 
 from bridge.control.pattern import covers
-from bridge.messages import Event, Message, PlayerSetup
+from bridge.messages.message import Message
+from bridge.messages.stage import Event, PlayerSetup
 from bridge.stage.outputs.output import Rack
 from engines.errors import SidemanError
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Protocol, TypeVar
 
-from bridge.messages import Event, Message, OutputSetup, PlayerSetup
+from bridge.messages.message import Message
+from bridge.messages.stage import Event, OutputSetup, PlayerSetup
 from engines.errors import SidemanError
 
 

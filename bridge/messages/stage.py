@@ -1,4 +1,4 @@
-"""Everything that control, stage, workers and recorder say to each other.
+"""What control and the stage say to each other.
 
 All positions are song ticks of an *epoch*: a stretch of playing between two of play, stop, jump. Control numbers the
 epochs; what belongs to an older one is dropped (docs/ARCHITECTURE.md, Time, invariant 6).
@@ -10,16 +10,11 @@ from typing import Literal
 
 import msgspec
 
-from engines.engine import Played, Request
-from engines.music import Note, Phrase
-from engines.parameter import Parameter
+from bridge.messages.message import Message, Trouble
+from engines.music import Note
 
 Outcome = Literal["hit", "alternate", "repeat", "rest", "hold"]
 """What a bar was: made in time, an older take, the last bar again, silence, or repeated on purpose."""
-
-
-class Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """A message; its class's name travels with it."""
 
 
 # Control to stage
@@ -53,7 +48,7 @@ class Setup(Message, frozen=True):
     client_name: str
     players: tuple[PlayerSetup, ...]
     tempo_mbpm: int
-    reconnect: dict[str, tuple[str, ...]] = {}
+    reconnect: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     sounding: tuple[tuple[str, int], ...] = ()
 
 
@@ -229,12 +224,6 @@ class StageStatus(Message, frozen=True):
     realtime: bool
 
 
-class Trouble(Message, frozen=True):
-    """One line for people."""
-
-    text: str
-
-
 FromStage = (
     StageReady
     | Piece
@@ -248,156 +237,3 @@ FromStage = (
     | StageStatus
     | Trouble
 )
-
-
-# Control to worker. State 0 is the engine's start; every other is named by the message that made it.
-
-
-class Load(Message, frozen=True):
-    """First message: the engine (an entry point of `sideman.engines`), its bundle's folder or "", and the runtime."""
-
-    engine: str
-    bundle: str
-    runtime: str
-    seed: int
-
-
-class Prime(Message, frozen=True):
-    """Make state `id` from what was played."""
-
-    id: int
-    history: tuple[Played, ...]
-
-
-class Generate(Message, frozen=True):
-    """Make a bar from state `after` (0: the start), leaving state `id`.
-
-    keep: the other states that are still wanted; all that is in none of these is forgotten.
-    """
-
-    id: int
-    after: int
-    request: Request
-    keep: tuple[int, ...] = ()
-
-
-ToWorker = Load | Prime | Generate
-
-
-# Worker to control
-
-
-class WorkerReady(Message, frozen=True):
-    """The engine is loaded and warm. bar_p99_s: how long a bar took in its warm-up, at worst."""
-
-    parameters: tuple[Parameter, ...]
-    bar_p99_s: float
-    description: str
-
-
-class Primed(Message, frozen=True):
-    """State `id` exists."""
-
-    id: int
-
-
-class Made(Message, frozen=True):
-    """The bar asked for with `id`."""
-
-    id: int
-    phrase: Phrase
-    took_s: float
-
-
-class Failed(Message, frozen=True):
-    """What was asked for with `id` (0: loading) could not be done; one line for people."""
-
-    id: int
-    text: str
-
-
-FromWorker = WorkerReady | Primed | Made | Failed
-
-
-# Control to recorder
-
-
-class Record(Message, frozen=True):
-    """First message: where to write (.mid and .wav by their endings), and the tempo and metre at the start."""
-
-    paths: tuple[str, ...]
-    tempo_mbpm: int
-    meter_numerator: int
-    meter_denominator: int
-
-
-class RecordedTempo(Message, frozen=True):
-    """The tempo from stage tick `tick` on."""
-
-    tick: int
-    tempo_mbpm: int
-
-
-class RecordedMeter(Message, frozen=True):
-    """The metre from stage tick `tick` on."""
-
-    tick: int
-    numerator: int
-    denominator: int
-
-
-class Finish(Message, frozen=True):
-    """Write everything and leave. Sounding notes end at `tick`."""
-
-    tick: int
-
-
-ToRecorder = Record | EpochStarted | RecordedTempo | RecordedMeter | Left | Finish
-"""EpochStarted and Left are relayed as the stage sent them: the first EpochStarted is the file's tick 0."""
-
-
-class Recorded(Message, frozen=True):
-    """The files are whole on disk."""
-
-    paths: tuple[str, ...]
-
-
-FromRecorder = Recorded | Trouble
-
-
-# Stage to monitor, the process that plays aloud
-
-
-class MonitorSetup(Message, frozen=True):
-    """First message: the sound device, by a part of its name, or "" for the default one.
-
-    lead_ns: how long before their moments notes will be sent.
-    """
-
-    device: str
-    lead_ns: int
-
-
-class MonitorNote(Message, frozen=True):
-    """A note-on, or with velocity 0 a note-off, to be heard at at_ns (perf_counter_ns)."""
-
-    pitch: int
-    velocity: int
-    channel: int
-    at_ns: int
-
-
-class MonitorSilence(Message, frozen=True):
-    """Fade everything out now."""
-
-
-ToMonitor = MonitorSetup | MonitorNote | MonitorSilence
-
-
-class MonitorReady(Message, frozen=True):
-    """The device plays; its name."""
-
-    device: str
-
-
-FromMonitor = MonitorReady | Trouble

@@ -1,0 +1,79 @@
+"""What control and a worker say to each other.
+
+State 0 is the engine's start; every other is named by the message that made it.
+"""
+
+from __future__ import annotations
+
+from bridge.messages.message import Message
+from engines.engine import Played, Request
+from engines.music import Phrase
+from engines.parameter import Parameter
+
+# Control to worker
+
+
+class Load(Message, frozen=True):
+    """First message: the engine (an entry point of `sideman.engines`), its bundle's folder or "", and the runtime."""
+
+    engine: str
+    bundle: str
+    runtime: str
+    seed: int
+
+
+class Prime(Message, frozen=True):
+    """Make state `id` from what was played."""
+
+    id: int
+    history: tuple[Played, ...]
+
+
+class Generate(Message, frozen=True):
+    """Make a bar from state `after` (0: the start), leaving state `id`.
+
+    keep: the other states that are still wanted; all that is in none of these is forgotten.
+    """
+
+    id: int
+    after: int
+    request: Request
+    keep: tuple[int, ...] = ()
+
+
+ToWorker = Load | Prime | Generate
+
+
+# Worker to control
+
+
+class WorkerReady(Message, frozen=True):
+    """The engine is loaded and warm. bar_p99_s: how long a bar took in its warm-up, at worst."""
+
+    parameters: tuple[Parameter, ...]
+    bar_p99_s: float
+    description: str
+
+
+class Primed(Message, frozen=True):
+    """State `id` exists."""
+
+    id: int
+
+
+class Made(Message, frozen=True):
+    """The bar asked for with `id`."""
+
+    id: int
+    phrase: Phrase
+    took_s: float
+
+
+class Failed(Message, frozen=True):
+    """What was asked for with `id` (0: loading) could not be done; one line for people."""
+
+    id: int
+    text: str
+
+
+FromWorker = WorkerReady | Primed | Made | Failed
