@@ -9,16 +9,16 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 
 import msgspec
 
-from bridge.messages.stage import OutputSetup
+from bridge.messages.stage import InputSetup, OutputSetup, SyncKind, SyncSetup
 from engines.errors import SidemanError
-from engines.music import DRUMS, Meter
+from engines.music import DRUMS, TICKS_PER_BEAT, Meter
 from engines.parameter import Value
 from engines.registry import engine_names
 
@@ -29,12 +29,55 @@ SET_BYTES_MAX = 1 << 20
 PLAYERS_MAX = 16
 SEED_MAX = (1 << 63) - 1
 
+NAME_PATTERN = r"[a-z][a-z0-9_]{0,31}"
 TEMPO_BPM_LOW, TEMPO_BPM_HIGH = 20.0, 999.0
 
 Runtime = Literal["auto", "int8", "fp32", "torchscript"]
-Sync = Literal["internal"]
 Channel = Annotated[int, msgspec.Meta(ge=1, le=16)]
 Pitch = Annotated[int, msgspec.Meta(ge=0, le=127)]
+
+
+SYNC_PATTERN = r"internal|link|jack|midi:.+"
+"""After the colon the name of the MIDI port that the clock comes from, or of an input of the set."""
+
+
+class OutputSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What holds of an output for every player that plays there, as [outputs."midi:NAME"] of a set file says it.
+
+    latency_ms: how late it sounds, which is made up for by sending earlier (`sideman calibrate` finds it)
+    clock:      send MIDI clock, start and stop there
+    """
+
+    latency_ms: Annotated[float, msgspec.Meta(ge=-1000, le=1000)] = 0.0
+    clock: bool = False
+
+
+class InputSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A MIDI input, as [inputs.NAME] of a set file says it.
+
+    port:    an existing port's name or a part of it; "" makes a virtual port called NAME
+    channel: 1-16, or 0 for all
+    thru:    a player, whose outputs get what is played here
+    """
+
+    port: str = ""
+    channel: Annotated[int, msgspec.Meta(ge=0, le=16)] = 0
+    thru: str = ""
+
+
+class LearnedSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a controller or a note of an input does, as a [[learned]] of a set file says it.
+
+    input:   an input's name
+    control: a controller 0-127, or note: a pitch 0-127; channel: 1-16
+    address: what it turns or does, without /sideman/: drums/temperature, drums/fill, transport/playing
+    """
+
+    input: str
+    address: str
+    channel: Channel = 1
+    control: Pitch | None = None
+    note: Pitch | None = None
 
 
 class PlayerSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,6 +89,7 @@ class PlayerSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     channel:    MIDI channel 1-16
     map:        MIDI note for each instrument whose General MIDI note is not wanted
     parameters: starting values of the engine's and the player's parameters; checked by the control surface
+    hears:      inputs whose notes the engine is told
     """
 
     engine: str = "drums"
@@ -55,10 +99,16 @@ class PlayerSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     channel: Channel = 10
     map: dict[str, Pitch] = {}
     parameters: dict[str, Value] = {}
+    hears: tuple[str, ...] = ()
 
-    def output_setups(self) -> tuple[OutputSetup, ...]:
+    def output_setups(self, options: Mapping[str, OutputSet] | None = None) -> tuple[OutputSetup, ...]:
         """The outputs as the stage is told them."""
-        return tuple(OutputSetup(kind, target) for kind, _, target in (text.partition(":") for text in self.outputs))
+        setups = []
+        for text in self.outputs:
+            kind, _, target = text.partition(":")
+            option = (options or {}).get(text, OutputSet())
+            setups.append(OutputSetup(kind, target, option.latency_ms, option.clock))
+        return tuple(setups)
 
     def pitches(self) -> dict[int, int]:
         """General MIDI pitch to the pitch to send, for the instruments that `map` names."""
@@ -66,15 +116,40 @@ class PlayerSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Set(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole set, checked. Players keep their order in the file."""
+    """A whole set, checked. Players keep their order in the file.
+
+    sync:            "internal", "link", "jack", or "midi:PORT" for the MIDI clock that comes there
+    start_stop_sync: with Link, start and stop together with the others
+    quantum_beats:   Link's bar; count_in_bars: clicks before the first bar
+    outputs:         by the text that players write in their `outputs`
+    loops:           folder that loops are written to, "" for one that goes with the session
+    """
 
     players: dict[str, PlayerSet]
     seed: int
     tempo_bpm: float = 120.0
     meter: Meter = Meter()
-    sync: Sync = "internal"
+    sync: str = "internal"
+    start_stop_sync: bool = False
+    quantum_beats: int = 4
+    count_in_bars: int = 0
+    outputs: dict[str, OutputSet] = {}
+    inputs: dict[str, InputSet] = {}
+    learned: tuple[LearnedSet, ...] = ()
+    loops: str = ""
     osc_port: int = DEFAULT_OSC_PORT
     lan: bool = False
+
+    def sync_setup(self) -> SyncSetup:
+        """What to follow, as the stage is told it."""
+        kind, _, target = self.sync.partition(":")
+        return SyncSetup(
+            msgspec.convert(kind, SyncKind), target, self.quantum_beats * TICKS_PER_BEAT, self.start_stop_sync
+        )
+
+    def input_setups(self) -> tuple[InputSetup, ...]:
+        """The inputs as the stage is told them."""
+        return tuple(InputSetup(name, it.port, it.channel, it.thru) for name, it in self.inputs.items())
 
 
 class _Top(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,7 +158,14 @@ class _Top(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     tempo: Annotated[float, msgspec.Meta(ge=TEMPO_BPM_LOW, le=TEMPO_BPM_HIGH)] = 120.0
     meter: str = "4/4"
     seed: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAX)] | None = None
-    sync: Sync = "internal"
+    sync: str = "internal"
+    start_stop_sync: bool = False
+    quantum: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+    count_in: Annotated[int, msgspec.Meta(ge=0, le=8)] = 0
+    outputs: dict[str, dict[str, Any]] = {}
+    inputs: dict[str, dict[str, Any]] = {}
+    learned: list[dict[str, Any]] = []
+    loops: str = ""
     osc_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = DEFAULT_OSC_PORT
     lan: bool = False
     players: dict[str, dict[str, Any]] | None = None
@@ -138,7 +220,14 @@ def parse_set(text: str) -> Set:
         seed=new_seed() if top.seed is None else top.seed,
         tempo_bpm=top.tempo,
         meter=parse_meter(top.meter),
-        sync=top.sync,
+        sync=parse_sync(top.sync),
+        start_stop_sync=top.start_stop_sync,
+        quantum_beats=top.quantum,
+        count_in_bars=top.count_in,
+        outputs={name: _convert(table, OutputSet, f"outputs.{name}") for name, table in top.outputs.items()},
+        inputs=_inputs(top.inputs, players),
+        learned=tuple(_learned(table, top.inputs) for table in top.learned),
+        loops=top.loops,
         osc_port=top.osc_port,
         lan=top.lan,
     )
@@ -150,6 +239,13 @@ def parse_meter(text: str) -> Meter:
         return Meter.parse(text)
     except SidemanError as error:
         raise SidemanError(f"meter: {error}") from error
+
+
+def parse_sync(text: str) -> str:
+    """What the set follows, as it is written. Raises SidemanError."""
+    if not re.fullmatch(SYNC_PATTERN, text):
+        raise SidemanError(f"sync: takes internal, link, jack or midi:PORT, not {text[:40]!r}")
+    return text
 
 
 def add_player(current: Set, name: str, player: PlayerSet) -> Set:
@@ -165,7 +261,7 @@ def check_player_name(name: str) -> None:
     """A player's name is part of an OSC address. Raises SidemanError for one that cannot be."""
     if name in RESERVED_PLAYERS:
         raise SidemanError(f"players.{name}: {name} is the name of a part of Sideman; call the player something else")
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name):
+    if not re.fullmatch(NAME_PATTERN, name):
         raise SidemanError(f"players: {name!r} is no name for a player; use lower-case letters, digits and _")
 
 
@@ -194,6 +290,30 @@ def _player(name: str, fields: dict[str, Any]) -> PlayerSet:
         if not text.partition(":")[0]:
             raise SidemanError(f"players.{name}.outputs: {text!r} is no output; write it like midi, midi:PORT or osc")
     return player
+
+
+def _inputs(tables: dict[str, dict[str, Any]], players: dict[str, PlayerSet]) -> dict[str, InputSet]:
+    inputs = {}
+    for name, table in tables.items():
+        if not re.fullmatch(NAME_PATTERN, name):
+            raise SidemanError(f"inputs: {name!r} is no name for an input; use lower-case letters, digits and _")
+        inputs[name] = _convert(table, InputSet, f"inputs.{name}")
+        if inputs[name].thru and inputs[name].thru not in players:
+            raise SidemanError(f"inputs.{name}.thru: {_no_such('player', inputs[name].thru, players)}")
+    for name, player in players.items():
+        for heard in player.hears:
+            if heard not in inputs:
+                raise SidemanError(f"players.{name}.hears: {_no_such('input', heard, inputs)}")
+    return inputs
+
+
+def _learned(table: dict[str, Any], inputs: Iterable[str]) -> LearnedSet:
+    learned = _convert(table, LearnedSet, "learned")
+    if learned.input not in inputs:
+        raise SidemanError(f"learned.input: {_no_such('input', learned.input, inputs)}")
+    if (learned.control is None) == (learned.note is None):
+        raise SidemanError("learned: give a control or a note, not both")
+    return learned
 
 
 _T = TypeVar("_T", bound=msgspec.Struct)

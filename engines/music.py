@@ -73,14 +73,31 @@ class Note(msgspec.Struct, frozen=True, order=True, array_like=True):
     length: int
 
 
-class Phrase(msgspec.Struct, frozen=True):
-    """The notes of a span, sorted; what an engine that plays notes returns.
+class LoopFile(msgspec.Struct, frozen=True):
+    """Audio of exactly a span, in a WAV file that does not change any more.
 
-    length is the span in ticks. A note starts inside the span, or up to half a step before it (an early downbeat).
+    path: absolute; rate: frames a second; frames, channels: its size; ticks: the span; tempo_mbpm: in thousandths of a
+    bpm, the tempo at which its frames take that span.
+    """
+
+    path: str
+    rate: int
+    frames: int
+    channels: int
+    ticks: int
+    tempo_mbpm: int
+
+
+class Phrase(msgspec.Struct, frozen=True):
+    """What a span holds: notes, sorted, and for a player of audio a loop.
+
+    length is the span in ticks. A note starts inside the span, or up to half a step before it (an early downbeat). An
+    engine returns notes here, or an engines.audio.Loop, of which its worker makes a phrase with a file.
     """
 
     length: int
     notes: tuple[Note, ...] = ()
+    loop: LoopFile | None = None
 
     @classmethod
     def of(cls, length: int, notes: Iterable[Note]) -> Self:

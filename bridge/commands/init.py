@@ -15,9 +15,32 @@ TEMPLATE = """\
 tempo = 120            # beats a minute, 20 to 999
 meter = "4/4"          # any from 2/4 to 7/8
 # seed = 1             # the same seed plays the same music; left out, each start draws a new one and shows it
-sync = "internal"      # who leads the tempo
+sync = "internal"      # who leads the tempo: "internal", "link" (Ableton Link), "jack" (its transport), or
+                       # "midi:PORT", the MIDI clock that comes to an input below or from a port with that name
+start_stop_sync = false   # with Link: start and stop together with the others
+quantum = 4            # with Link: beats after which downbeats meet
+count_in = 0           # bars of clicks before the first
+loops = ""             # folder that players of audio write their loops to, for Live and Max; "" is one that goes again
 osc_port = 9720        # where OSC comes in, on this machine only ...
 lan = false            # ... or, with true, from phones and other machines too
+
+# What is played into Sideman: an input with port = "" is a port of our own called like it, else one that exists.
+# [inputs.keys]
+# port = ""
+# channel = 0          # 1 to 16, or 0 for all
+# thru = ""            # a player, whose outputs get what is played here
+
+# What a controller or a note of an input does: `learned` is written here by /sideman/system/save.
+# [[learned]]
+# input = "keys"
+# channel = 1
+# control = 74         # or: note = 36
+# address = "drums/temperature"
+
+# What holds of an output for all players that name it.
+# [outputs."midi:Some Port"]
+# latency_ms = 0.0     # how late it sounds; it is sent that much earlier (`sideman calibrate` finds it)
+# clock = false        # send MIDI clock, start and stop there
 
 # One table for each player; its name is also that of its MIDI port and of its OSC addresses.
 [players.drums]
@@ -27,6 +50,7 @@ runtime = "auto"       # or "int8", "fp32", "torchscript"
 outputs = ["midi", "osc"]   # "midi" opens a port of its own, "midi:NAME" plays to one that exists (`sideman ports`);
                             # "audio" is the loudspeaker, which plays anyway while nothing else does (not with --silent)
 channel = 10           # MIDI channel; 10 is the drums'
+hears = []             # inputs whose notes it listens to
 
 # Any parameter of the player, as it is to stand when it starts.
 [players.drums.parameters]

@@ -16,12 +16,12 @@ from bridge.set import (
     PlayerSet,
     Runtime,
     Set,
-    Sync,
     add_player,
     check_plugins,
     default_set,
     load_set,
     parse_meter,
+    parse_sync,
 )
 from engines.errors import SidemanError
 
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bpm", type=float, metavar="B", help="tempo, 20 to 999")
     parser.add_argument("--meter", metavar="M", help="metre, such as 7/8")
     parser.add_argument("--seed", type=int, metavar="S", help="the same seed plays the same music")
-    parser.add_argument("--sync", choices=get_args(Sync), help="who leads the tempo")
+    parser.add_argument("--sync", metavar="SOURCE", help="who leads the tempo: internal, link, jack or midi:PORT")
     parser.add_argument("--record", type=Path, action="append", default=[], metavar="FILE",
                         help="write what leaves to a .mid or .wav file; may be given several times")  # fmt: skip
     parser.add_argument("--player", action="append", default=[], metavar="NAME=BUNDLE",
@@ -83,7 +83,7 @@ def chosen_set(args: argparse.Namespace) -> Set:
         "seed": None if args.seed is None else int(_between("--seed", args.seed, 0, SEED_MAX)),
         "osc_port": None if args.osc_port is None else int(_between("--osc-port", args.osc_port, 0, 65535)),
         "meter": None if args.meter is None else parse_meter(args.meter),
-        "sync": args.sync,
+        "sync": None if args.sync is None else parse_sync(args.sync),
         "lan": args.lan or None,
     }
     set_ = msgspec.structs.replace(set_, **{name: value for name, value in changes.items() if value is not None})

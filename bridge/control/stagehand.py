@@ -100,7 +100,13 @@ class Stagehand:
         accepts: Any = FromStage
         self._child = Child("bridge.stage.process", accepts, self._message, self._gone)
         self._child.start()
-        setup = Setup(CLIENT_NAME, self._players, self._tempo_mbpm(), dict(self._connections), tuple(self._sounding))
+        setup = Setup(
+            CLIENT_NAME,
+            self._players,
+            self._tempo_mbpm(),
+            reconnect=dict(self._connections),
+            sounding=tuple(self._sounding),
+        )
         self._child.send(setup)
 
     def _message(self, message: Any) -> None:

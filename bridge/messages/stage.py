@@ -11,10 +11,12 @@ from typing import Literal
 import msgspec
 
 from bridge.messages.message import Message, Trouble
-from engines.music import Note
+from engines.music import LoopFile, Note
 
-Outcome = Literal["hit", "alternate", "repeat", "rest", "hold"]
-"""What a bar was: made in time, an older take, the last bar again, silence, or repeated on purpose."""
+Outcome = Literal["hit", "alternate", "repeat", "rest", "hold", "listen"]
+"""What a bar was: made in time, an older take, the last bar again, silence, repeated, or silent, on purpose."""
+
+SyncKind = Literal["internal", "link", "midi", "jack"]
 
 
 # Control to stage
@@ -24,10 +26,40 @@ class OutputSetup(msgspec.Struct, frozen=True):
     """An output of a player: its kind (an entry point of `sideman.outputs`) and the target after the colon.
 
     "midi" is a virtual port named after the player; "midi:NAME" an existing port.
+    latency_ms: how much later than asked this output sounds; everything is sent that much earlier (negative: later)
+    clock: whether MIDI clock is sent there too
     """
 
     kind: str
     target: str = ""
+    latency_ms: float = 0.0
+    clock: bool = False
+
+
+class InputSetup(msgspec.Struct, frozen=True):
+    """A named MIDI input.
+
+    port: an existing port by its name, "" for a virtual one called like the input
+    channel: 1-16, 0 hears all; thru: the player whose outputs get what is played here, "" for none
+    """
+
+    name: str
+    port: str = ""
+    channel: int = 0
+    thru: str = ""
+
+
+class SyncSetup(msgspec.Struct, frozen=True):
+    """What the timeline follows.
+
+    target: the MIDI port of a clock; quantum_ticks: a bar of Link's, which downbeats meet
+    start_stop: whether the source starts and stops us, and we it (Link; a MIDI clock and JACK always do)
+    """
+
+    kind: SyncKind = "internal"
+    target: str = ""
+    quantum_ticks: int = 3840
+    start_stop: bool = False
 
 
 class PlayerSetup(msgspec.Struct, frozen=True):
@@ -48,16 +80,25 @@ class Setup(Message, frozen=True):
     client_name: str
     players: tuple[PlayerSetup, ...]
     tempo_mbpm: int
+    sync: SyncSetup = SyncSetup()
+    inputs: tuple[InputSetup, ...] = ()
     reconnect: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     sounding: tuple[tuple[str, int], ...] = ()
 
 
 class Play(Message, frozen=True):
-    """Start epoch `epoch` at song position `position_tick`, at most delay_ms from now."""
+    """Start epoch `epoch` at song position `position_tick`, delay_ms from now.
+
+    at_ns: at this moment instead, even if it is just over (a source has started us then)
+    quantum_ticks: at the first moment from then on at which the source's position and ours agree modulo so many ticks;
+    0 does not wait. Without a source it counts from the timeline's tick 0.
+    """
 
     epoch: int
     position_tick: int
     delay_ms: int = 60
+    at_ns: int | None = None
+    quantum_ticks: int = 0
 
 
 class Stop(Message, frozen=True):
@@ -68,6 +109,12 @@ class Tempo(Message, frozen=True):
     """A tempo from 20,000 to 999,000 thousandths of a bpm, to land as soon as it can."""
 
     tempo_mbpm: int
+
+
+class Sync(Message, frozen=True):
+    """Follow something else from now on; what plays goes on, and its bars are kept."""
+
+    sync: SyncSetup
 
 
 class Chunk(Message, frozen=True):
@@ -86,6 +133,7 @@ class Chunk(Message, frozen=True):
     outcome: Outcome
     notes: tuple[Note, ...]
     from_tick: int = -1
+    loop: LoopFile | None = None
 
 
 class Mute(Message, frozen=True):
@@ -113,7 +161,7 @@ class Quit(Message, frozen=True):
     """End every note, close the ports, leave."""
 
 
-ToStage = Setup | Play | Stop | Tempo | Chunk | Mute | Panic | Subscribers | AskStatus | Quit
+ToStage = Setup | Play | Stop | Tempo | Sync | Chunk | Mute | Panic | Subscribers | AskStatus | Quit
 
 
 # Stage to control
@@ -197,6 +245,54 @@ class Left(Message, frozen=True):
     events: tuple[Event, ...]
 
 
+class SourceState(Message, frozen=True):
+    """How well the timeline follows its source, about four times a second while there is one.
+
+    locked: the source's tempo and phase are known; holdover: it has stopped telling, and its last tempo is kept
+    phase_error_us: how far our tick lies behind the source's now (median since the last message); peers: Link's
+    """
+
+    kind: SyncKind
+    locked: bool
+    holdover: bool
+    tempo_mbpm: int
+    phase_error_us: float
+    peers: int = 0
+
+
+class SourcePlays(Message, frozen=True):
+    """The source has started, continued or been moved: song tick position_tick is at at_ns."""
+
+    position_tick: int
+    at_ns: int
+
+
+class SourceStops(Message, frozen=True):
+    """The source has stopped at at_ns."""
+
+    at_ns: int
+
+
+class HeardEvent(msgspec.Struct, frozen=True, array_like=True):
+    """A MIDI message that came in: three bytes (the last is 0 where there are two) on an input, at at_ns.
+
+    tick: the stage tick of that moment; song_tick: the same in the song that plays, -1 while nothing does.
+    """
+
+    input: str
+    data: tuple[int, int, int]
+    at_ns: int
+    tick: int
+    song_tick: int
+
+
+class Heard(Message, frozen=True):
+    """What came in since the last such message, in order. lost: messages of a flood that were dropped, so far."""
+
+    events: tuple[HeardEvent, ...]
+    lost: int = 0
+
+
 class PortChanged(Message, frozen=True):
     """An output was lost or came back; text is for people. connections: of our own ports, for a restart."""
 
@@ -232,6 +328,10 @@ FromStage = (
     | BarStarted
     | Refused
     | Left
+    | SourceState
+    | SourcePlays
+    | SourceStops
+    | Heard
     | PortChanged
     | Connections
     | StageStatus
