@@ -1,0 +1,1 @@
+"""Where MIDI comes in: named inputs, bounded, stamped on arrival."""
