@@ -13,8 +13,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from bridge.commands.figures import Row, percentile
 from bridge.commands.live_figures import LiveFigures, measure_live
 from engines.bundle import Bundle, shipped
 from engines.errors import SidemanError
@@ -26,16 +26,6 @@ START_TARGET_S = 2.0
 IDLE_CPU_TARGET_PERCENT = 3.0
 WORKER_TARGET_MB = 150.0
 FLAT_OUT_WORKERS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One figure. target: what it is held against, in words; passed: None where there is no target here."""
-
-    name: str
-    figure: str
-    target: str = ""
-    passed: bool | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,9 +42,8 @@ def run(args: argparse.Namespace) -> int:
         raise SidemanError("bench takes --bars of 10 or more and --seconds from 1 to 600")
     missed = 0
     for row in rows(args.bars, args.seconds, args.seed_model):
-        verdict = {None: "", True: "pass", False: "MISS"}[row.passed]
         missed += row.passed is False
-        print(f"{row.name:<46} {row.figure:<34} {row.target:<18} {verdict}".rstrip(), flush=True)
+        print(row, flush=True)
     return int(missed > 0)
 
 
@@ -173,9 +162,3 @@ def live_rows(seconds: float) -> Iterator[Row]:
     )  # fmt: skip
     for name, cpu_percent, megabytes in live.processes:
         yield Row(f"  {name}", f"{cpu_percent:.1f} %, {megabytes:.0f} MB")
-
-
-def percentile(values: list[float], percent: float) -> float:
-    """The value that `percent` of all are below or at."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from bridge.commands import bench
+from bridge.commands import bench, figures
 from bridge.commands.live_figures import _usage, measure_live
 from engines.errors import SidemanError
 
 
 def test_percentiles_are_values_that_occurred() -> None:
     values = [float(i) for i in range(100, 0, -1)]
-    assert bench.percentile(values, 50) == 51.0
-    assert bench.percentile(values, 99) == 100.0
-    assert bench.percentile([3.0], 99) == 3.0
+    assert figures.percentile(values, 50) == 51.0
+    assert figures.percentile(values, 99) == 100.0
+    assert figures.percentile([3.0], 99) == 3.0
 
 
 def test_a_process_and_its_children_are_found() -> None:
@@ -39,7 +39,11 @@ def test_what_does_not_play_says_why() -> None:
 
 
 def test_a_missed_target_is_exit_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    found = [bench.Row("a", "1 ms", "<= 2 ms", True), bench.Row("b", "3 ms", "<= 2 ms", False), bench.Row("c", "x")]
+    found = [
+        figures.Row("a", "1 ms", "<= 2 ms", True),
+        figures.Row("b", "3 ms", "<= 2 ms", False),
+        figures.Row("c", "x"),
+    ]
     monkeypatch.setattr(bench, "rows", lambda *_: iter(found))
     parser = argparse.ArgumentParser()
     bench.add_arguments(parser)
