@@ -11,6 +11,7 @@ from bridge.messages.stage import Chunk, Outcome
 from bridge.players.grid import BarSpan
 from bridge.players.policy import Listener
 from engines.music import Phrase
+from engines.parameter import Value
 
 WANTED: tuple[Outcome, ...] = ("hit", "hold")
 """Outcomes that are what was asked for."""
@@ -64,6 +65,23 @@ class Asked:
     spare: bool = False
 
 
+def offer_of(plan: Plan, late: Value, last: Phrase | None, spare: Phrase | None) -> Offer:
+    """The next bar as it stands: kept, made, or what the late policy says.
+
+    late: the policy; last: the bar that was played last, spare: another take that is there; both of any length.
+    """
+    span = plan.span
+    if plan.kept is not None:
+        return Offer(span, "hold", plan.kept)
+    if plan.phrase is not None:
+        return Offer(span, "hit", plan.phrase, plan.state)
+    if late == "alternate" and spare is not None:
+        return Offer(span, "alternate", fitted(spare, span.length_ticks))
+    if late != "rest" and last is not None and (last.notes or last.loop):
+        return Offer(span, "repeat", fitted(last, span.length_ticks))
+    return Offer(span, "rest", Phrase(span.length_ticks))
+
+
 class Offers:
     """The chunks of one player that may still play, by their ids.
 
@@ -96,6 +114,7 @@ class Offers:
                 outcome=offer.outcome,
                 notes=phrase.notes,
                 from_tick=from_tick,
+                loop=phrase.loop,
             )
         )
         if offer.outcome in WANTED:
@@ -132,15 +151,16 @@ class Offers:
         if not self._pitches:
             return phrase
         to = self._pitches
-        return Phrase.of(phrase.length, (structs.replace(n, pitch=to.get(n.pitch, n.pitch)) for n in phrase.notes))
+        mapped = (structs.replace(note, pitch=to.get(note.pitch, note.pitch)) for note in phrase.notes)
+        return structs.replace(phrase, notes=tuple(sorted(mapped)))
 
 
 def fitted(phrase: Phrase, length: int) -> Phrase:
-    """The phrase in a bar of another length: what lies beyond it is left out."""
-    return Phrase(length, tuple(note for note in phrase.notes if note.tick < length))
+    """The phrase in a bar of another length: what lies beyond it is left out, its loop as well as its notes."""
+    return Phrase(length, tuple(note for note in phrase.notes if note.tick < length), phrase.loop)
 
 
 def spliced(before: Phrase, after: Phrase, at: int) -> Phrase:
-    """`before` up to tick `at`, `after` from there."""
+    """`before` up to tick `at`, `after` from there. A loop that sounds goes on: loops begin at bars."""
     notes = [note for note in before.notes if note.tick < at] + [note for note in after.notes if note.tick >= at]
-    return Phrase.of(before.length, notes)
+    return Phrase(before.length, tuple(sorted(notes)), before.loop)

@@ -178,8 +178,7 @@ class Player:
                     new.set(name, value)
                 except SidemanError as error:
                     self._listener.on_message(f"{self.name}: {error}; it is {new[name]} now")
-        self.planner.parameters = new
-        self.planner.engine_parameters = tuple(parameter.name for parameter in message.parameters)
+        self.planner.adopt(new, tuple(parameter.name for parameter in message.parameters))
         self.description = message.description
 
     def _answer(self, message: Primed | Made | Failed) -> None:

@@ -1,0 +1,189 @@
+"""Ahead: the bar to come of one player, planned, asked for, and lying at the stage as far as it is made."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bridge.players.asking import Asking
+from bridge.players.deadline import Deadlines
+from bridge.players.grid import BarSpan, Song
+from bridge.players.plan import Offers, Plan, fitted, offer_of
+from bridge.players.track import Track
+from engines.music import TICKS_PER_BEAT
+from engines.parameter import Parameters, Value
+
+SPARE_SHARE = 0.25
+"""An engine that takes more than this share of a bar to make one is given spare bars."""
+
+
+class Ahead:
+    """The next bar of a player.
+
+    parameters: the engine's (named in `engine_parameters`) and the player's own
+    next: the plan, None if no bar follows; last_bar: no bar after this one is played
+    epoch, begun: which stretch of playing it belongs to, and whether that plays already
+    holding: the bar that sounds comes again and again
+    """
+
+    def __init__(
+        self,
+        song: Song,
+        parameters: Parameters,
+        engine_parameters: tuple[str, ...],
+        *,
+        deadlines: Deadlines,
+        asking: Asking,
+        offers: Offers,
+        track: Track,
+    ) -> None:
+        self.parameters = parameters
+        self.engine_parameters = engine_parameters
+        self.next: Plan | None = None
+        self.last_bar: int | None = None
+        self.epoch = 0
+        self.begun = False
+        self.holding = False
+        self._later: dict[str, Value] = {}  # changes for the bar after the next, when the next can be changed no more
+        self._song = song
+        self._deadlines = deadlines
+        self._asking = asking
+        self._offers = offers
+        self._track = track
+
+    @property
+    def live(self) -> bool:
+        """True while our epoch plays, so that its ticks have times."""
+        return self.begun and self._song.playing and self._song.epoch == self.epoch
+
+    def fits(self, plan: Plan, cost_s: float | None = None) -> bool:
+        """True if a bar asked for now would be there before its bar is committed."""
+        commit_ticks = round(float(self.parameters["commit"]) * TICKS_PER_BEAT)
+        return not self.live or self._deadlines.fits(plan.span, commit_ticks, cost_s)
+
+    @property
+    def lands(self) -> int:
+        """The number of the bar in which a change of a parameter would be heard now."""
+        if self.next is None:
+            return self._track.current.span.number + 1 if self._track.current else 0
+        return self.next.span.number + (0 if self.fits(self.next) else 1)
+
+    def afresh(self) -> None:
+        """Nothing is wanted any more."""
+        self._later = {}
+
+    # Plans
+
+    def plan(self, number: int) -> None:
+        """Bar `number` is the next: send its fallback, have it made."""
+        if self.last_bar is not None and number > self.last_bar:
+            self.next = None
+            return
+        self.start(self._song.grid.bar(number))
+        self.offer()
+        self.request()
+
+    def start(self, span: BarSpan) -> None:
+        """Plan the bar there."""
+        later, self._later = self._later, {}
+        every = int(self.parameters["fill_every"])
+        due = every > 0 and (span.number + 1) % every == 0
+        self.next = Plan(span, take=int(later.get("take", 0)), fill=due or "fill" in later, vary="vary" in later)
+        if self.holding or "again" in later:
+            self._keep(self.next)
+
+    def move(self, span: BarSpan) -> None:
+        """The next bar is this one instead, with the same wishes."""
+        if self.next is None:
+            return
+        self.next = replace(self.next, span=span, phrase=None, stale=False, failed=False)
+        if self.next.kept is not None:
+            self.next.kept = fitted(self.next.kept, span.length_ticks)
+        self.offer()
+        self.request()
+
+    def change(self, **changes: Value) -> None:
+        """Change fields of the plan, if there is time to make the bar again; else those of the bar after it."""
+        if self.next is None or not self.fits(self.next):
+            self._later.update(changes)
+            return
+        for name, value in changes.items():
+            setattr(self.next, name, value)
+        self.remake()
+
+    def vary(self) -> None:
+        """Something other than what would come: another take of it."""
+        take = self._later.get("take", self.next.take if self.next else 0)
+        self.change(vary=True, take=int(take) + 1)
+
+    def again(self) -> None:
+        """The bar that sounds, once more."""
+        if self._track.current is not None and self.next is not None and self.fits(self.next, 0.0):
+            self._keep(self.next)
+            self.offer()
+        else:
+            self._later["again"] = True
+
+    def hold(self, on: bool) -> None:
+        """Loop the bar that sounds, or go on."""
+        if on == self.holding:
+            return
+        self.holding = on
+        plan = self.next
+        if plan is None:
+            return
+        if on:
+            self._keep(plan)
+        else:
+            plan.kept = None
+        self.offer()
+        self.request()
+
+    def _keep(self, plan: Plan) -> None:
+        plan.kept = self._track.last(plan.span.length_ticks)
+
+    # The worker and the stage
+
+    def remake(self) -> None:
+        """A parameter, or the bundle, has changed: make the next bar again if there is time."""
+        plan = self.next
+        if plan is not None and self.fits(plan):
+            plan.failed = False
+            plan.stale = plan.phrase is not None or self._asking.asked is not None
+            self.request()
+
+    def request(self) -> None:
+        """Ask the worker for what is wanted next."""
+        plan, state = self.next, self._track.state
+        if plan is not None and plan.stale and not self.fits(plan):
+            plan.stale = False
+        if plan is None or not self._asking.free:
+            return
+        if plan.settled:
+            if not plan.failed:
+                self._request_spare(plan)
+        elif state is None:
+            self._asking.prime(self._track.history)
+        else:
+            plan.stale = False
+            self.ask(plan, state)
+
+    def _request_spare(self, plan: Plan) -> None:
+        """With a slow engine and time to spare, have another take ready in case that the bar after is late."""
+        state = self._track.state
+        if self.parameters["late"] != "alternate" or self._track.spare is not None or state is None or not self.live:
+            return
+        if self._deadlines.bar_s > self._song.seconds(plan.span.length_ticks) * SPARE_SHARE:
+            self.ask(replace(plan, take=plan.take + 1), state, spare=True)
+
+    def ask(self, plan: Plan, after: int, *, fill_tick: int | None = None, spare: bool = False) -> None:
+        """Have a bar made after a state; see bridge.players.plan.Asked."""
+        parameters = {name: self.parameters[name] for name in self.engine_parameters}
+        keep = self._track.states(self._offers)
+        self._asking.bar(plan, after, parameters, keep=keep, live=self.live, fill_tick=fill_tick, spare=spare)
+
+    def offer(self) -> None:
+        """Offer the next bar as it stands."""
+        plan = self.next
+        if plan is not None and self.begun:
+            last = self._track.last(plan.span.length_ticks)
+            self._offers.send(self.epoch, offer_of(plan, self.parameters["late"], last, self._track.spare))
