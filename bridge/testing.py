@@ -12,7 +12,7 @@ from typing import Self
 from bridge.messages.message import Message
 from bridge.messages.stage import Event, PlayerSetup
 from bridge.stage.outbox import REPORT
-from bridge.stage.outputs.jack_port import start_probe
+from bridge.stage.outputs.jack_client import start_probe
 from bridge.stage.outputs.output import Rack
 from bridge.stage.scheduler import Scheduler
 from engines.errors import SidemanError

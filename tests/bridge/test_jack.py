@@ -101,7 +101,7 @@ class Stage:
         self.channel = Channel(mine, FromStage)
         self.said = []
         player = PlayerSetup("drums", tuple(OutputSetup(*output.split(":", 1)) for output in outputs))
-        self.channel.send(Setup("sidemantest", (player,), 480_000, reconnect or {}))
+        self.channel.send(Setup("sidemantest", (player,), 480_000, reconnect=reconnect or {}))
 
     def wait_for(self, kind, condition=lambda _: True):
         """The next message of a kind that fulfils a condition; earlier ones are passed over."""

@@ -59,6 +59,8 @@ def machine(monkeypatch, *systems, reasons=()):
             destinations=lambda existing=existing: existing,
             make=lambda player, rack: opening(f"{rack.client_name}:{player}"),
             connect=lambda existing, player, rack: opening(existing),
+            origins=lambda rack: (),
+            hear=lambda name, existing, rack, deliver: None,
         )
         for name, virtual, existing in systems
     ]

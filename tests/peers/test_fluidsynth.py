@@ -78,7 +78,7 @@ def test_two_thousand_notes_through_the_virtual_port_and_none_lost(fluidsynth):
         process = subprocess.Popen(module_command("bridge.stage.process", theirs.fileno()), pass_fds=[theirs.fileno()])
     channel = Channel(mine, FromStage)
     player = PlayerSetup("drums", (OutputSetup("midi"),))
-    channel.send(Setup("sidemantest", (player,), 960_000, {"sidemantest:drums": ("module:midi_00",)}))
+    channel.send(Setup("sidemantest", (player,), 960_000, reconnect={"sidemantest:drums": ("module:midi_00",)}))
     messages = []
 
     def wait_for(kind, condition=lambda _: True):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from bridge.messages.message import Message, Trouble
-from bridge.messages.stage import InputSetup, PortChanged
+from bridge.messages.stage import Connections, InputSetup, PortChanged
 from bridge.stage.inputs.mailbox import Mailbox, RawMidi
 from bridge.stage.inputs.port import InPort, match
 from bridge.stage.outputs.output import Rack
@@ -34,8 +35,10 @@ class Input:
         self._wake = wake
         self._port: InPort | None = None
         self._systems: list[System] = []
+        self._wanted = ""
         self._present = False
         self._next_try_ns = 0
+        self._connections: tuple[str, ...] | None = None
         self._messages = Mailbox()
         self._clock: Mailbox | None = None
         self._held: set[tuple[int, int]] = set()
@@ -53,16 +56,21 @@ class Input:
         return self._messages.lost + (self._clock.lost if self._clock else 0)
 
     @property
-    def waiting(self) -> bool:
-        """Whether something came that was not taken."""
-        return bool(self._messages) or bool(self._clock)
+    def poll_ns(self) -> int:
+        """How often to call `poll_port`; 0 where what comes wakes by itself."""
+        return self._port.poll_ns if self._port else 0
+
+    def poll_port(self) -> None:
+        """Have the port deliver what it keeps."""
+        if self._port:
+            self._port.poll()
 
     def open(self) -> str:
         """Open the port, or wait for it; returns a line for people.
 
         Raises SidemanError with the remedy where this machine has no MIDI, or no virtual ports and none was named.
         """
-        if self._systems:
+        if self._port or self._systems:
             return f"MIDI input {self._named()}"  # the set has it, and the clock comes there too
         self._systems, reasons = systems()
         if not self._systems:
@@ -70,6 +78,7 @@ class Input:
         wanted = self._setup.port or self._virtual()
         if wanted is None:
             return f"MIDI input {self._named()}"
+        self._wanted = wanted
         names = self._find(wanted)
         if self._port:
             return f"MIDI input {self._named()}"
@@ -109,8 +118,9 @@ class Input:
             if len(data) in (2, 3) and self._setup.channel in (0, (status & 0x0F) + 1):
                 self._messages.put(RawMidi(self.name, (status, data[1], data[2] if len(data) == 3 else 0), at_ns))
                 self._wake()
-        elif (clock := self._clock) is not None and status in CLOCK_MESSAGES:
-            if len(data) == (3 if status == SONG_POSITION else 1):
+        elif status in CLOCK_MESSAGES and len(data) == (3 if status == SONG_POSITION else 1):
+            clock = self._clock
+            if clock is not None:
                 clock.put(RawMidi(self.name, tuple(data), at_ns))
                 self._wake()
 
@@ -123,14 +133,19 @@ class Input:
             said.append(PortChanged(self._port.name, False, f"MIDI input {self._named()} is gone; waiting for it"))
         if not self._present and now_ns >= self._next_try_ns:
             self._next_try_ns = now_ns + RETRY_NS
+            back = "back"
             if self._port:
                 self._present = self._port.reopen()
-                back = "back"
-            else:
-                self._find(self._setup.port)
+            elif self._wanted:
+                with contextlib.suppress(SidemanError):  # another program holds it: later, perhaps
+                    self._find(self._wanted)
                 back = "here"
             if self._port and self._present:
                 said.append(PortChanged(self._port.name, True, f"MIDI input {self._named()} is {back}"))
+        connections = self._port.connections() if self._port and self._present else None
+        if self._port and connections is not None and connections != self._connections:
+            said.append(Connections({self._port.name: connections}))
+        self._connections = connections
         return said
 
     def close(self) -> None:
@@ -144,8 +159,7 @@ class Input:
         """Make a port of our own; where there are none (Windows), what to look for in existing ones."""
         for system in self._systems:
             if system.virtual:
-                self._port = system.hear(self.name, None, self._rack, self.deliver)
-                self._present = True
+                self._opened(system.hear(self.name, None, self._rack, self.deliver))
                 return None
         return self.name
 
@@ -156,11 +170,15 @@ class Input:
             here = system.origins(self._rack)
             found = match(here, wanted)
             if found:
-                self._port = system.hear(self.name, found, self._rack, self.deliver)
-                self._present = True
+                self._opened(system.hear(self.name, found, self._rack, self.deliver))
                 break
             names += here
         return ", ".join(names) or "no ports at all"
+
+    def _opened(self, port: InPort) -> None:
+        self._port = port
+        self._present = True
+        self._systems = []  # and with them whatever they keep open to look
 
     def _named(self) -> str:
         port = self._port.name if self._port else self._setup.port

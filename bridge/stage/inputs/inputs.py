@@ -58,7 +58,7 @@ class Inputs:
         return self._reader.fileno() if self._reader else -1
 
     def next_ns(self) -> int | None:
-        """When to poll though nothing wakes: some of a flood waits."""
+        """When to poll though nothing wakes: some of a flood waits, or a system keeps what came until asked."""
         return self._next_ns
 
     def poll(self, now_ns: int) -> list[RawMidi]:
@@ -73,12 +73,15 @@ class Inputs:
             with contextlib.suppress(OSError):
                 self._reader.recv(64)
         self._asleep = True  # before anything is read: what comes from here on wakes again
+        everywhere = self._all()
+        for found in everywhere:
+            found.poll_port()
         came: list[RawMidi] = []
         for found in self._set.values():
             came += found.take(WINDOW_MESSAGES - self._handed - len(came))
             came += found.end_held(now_ns)
         self._handed += len(came)
-        self._next_ns = None
+        self._next_ns = min((now_ns + found.poll_ns for found in everywhere if found.poll_ns), default=None)
         if self._handed >= WINDOW_MESSAGES:
             self._asleep = False  # as if awake: nothing wakes until the window is over
             self._next_ns = self._window_ends_ns

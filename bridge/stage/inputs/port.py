@@ -16,9 +16,15 @@ class InPort(Protocol):
     """An open way in for MIDI.
 
     name: as other programs see it.
+    poll_ns: how often `poll` has to be called; 0 where the system calls by itself
     """
 
     name: str
+    poll_ns: int
+
+    def poll(self) -> None:
+        """Deliver what came since the last call."""
+        ...
 
     def present(self) -> bool:
         """Whether something can still be heard there."""
@@ -26,6 +32,10 @@ class InPort(Protocol):
 
     def reopen(self) -> bool:
         """Try to get a lost port back; whether that worked. Quick, for it is called while others play."""
+        ...
+
+    def connections(self) -> tuple[str, ...] | None:
+        """What our own port is connected to; None where the system does not tell."""
         ...
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from bridge.stage.inputs.libremidi_in import LibremidiInput, in_ports
 from bridge.stage.outputs.ports import System
 from engines.errors import SidemanError
 
@@ -33,6 +34,8 @@ def system() -> System | str:
         destinations=lambda: tuple(_listed(api)),
         make=lambda player, rack: LibremidiPort(api, f"{rack.client_name} {player}", None),
         connect=lambda existing, player, rack: LibremidiPort(api, existing, existing),
+        origins=lambda rack: tuple(in_ports(api)),
+        hear=lambda name, existing, rack, deliver: LibremidiInput(api, name, existing, deliver),
     )
 
 

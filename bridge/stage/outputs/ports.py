@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from bridge.stage.inputs.port import Deliver, InPort
 from bridge.stage.outputs.output import Rack
 from engines.errors import SidemanError
 
@@ -60,8 +61,10 @@ class MidiPort(Protocol):
 class System:
     """A system of MIDI ports found on this machine.
 
-    name: for people; virtual: whether ports of our own can be made; destinations: ports that exist, to send to.
-    make opens a virtual port of that name; connect opens an existing one.
+    name: for people; virtual: whether ports of our own can be made
+    destinations: ports that exist, to send to; origins: those to hear from
+    make opens a virtual port of that name to send to; connect opens an existing one.
+    hear opens a way in under a name: a virtual port, or with a second name that existing one.
     """
 
     name: str
@@ -69,6 +72,8 @@ class System:
     destinations: Callable[[], tuple[str, ...]]
     make: Callable[[str, Rack], MidiPort]
     connect: Callable[[str, str, Rack], MidiPort]
+    origins: Callable[[Rack], tuple[str, ...]]
+    hear: Callable[[str, str | None, Rack, Deliver], InPort]
 
 
 def systems() -> tuple[list[System], list[str]]:

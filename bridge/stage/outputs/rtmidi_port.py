@@ -6,6 +6,7 @@ import contextlib
 import sys
 from typing import Any
 
+from bridge.stage.inputs.rtmidi_in import RtMidiInput, in_ports
 from bridge.stage.outputs import alsa
 from bridge.stage.outputs.output import Rack
 from bridge.stage.outputs.ports import System
@@ -18,6 +19,7 @@ def system() -> System | str:
         import rtmidi
 
         probe: Any = rtmidi.MidiOut(name="sideman look")
+        ear: Any = rtmidi.MidiIn(name="sideman look")
     except ImportError as error:
         return f"python-rtmidi does not load ({error}); on Linux install libasound2"
     except Exception as error:  # rtmidi has a SystemError of its own, where there is no sequencer
@@ -33,6 +35,8 @@ def system() -> System | str:
         destinations=destinations,
         make=lambda player, rack: RtMidiPort(player, rack, None),
         connect=lambda name, player, rack: RtMidiPort(player, rack, name),
+        origins=lambda rack: in_ports(ear),
+        hear=lambda name, existing, rack, deliver: RtMidiInput(rack.client_name, name, existing, deliver),
     )
 
 
