@@ -36,6 +36,7 @@ from bridge.messages.stage import (
     Piece,
     PlayerSetup,
     Refused,
+    Setup,
     StageReady,
     Stopped,
     Subscribers,
@@ -52,6 +53,8 @@ from engines.parameter import Value
 
 SEED_STRIDE = 1_000_003
 """Between the seeds of a set's players; the first has the set's own, so that it plays what `generate` writes."""
+
+CLIENT_NAME = "sideman"
 
 KEYS_S = 0.05
 END_MARGIN_NS = 20_000_000
@@ -88,11 +91,12 @@ class Daemon:
         }  # fmt: skip
         self.osc = OscDoor(self.surface, set_.osc_port, set_.lan)
         self.tape = Tape(options.record, self.on_message)
+        stage_players = tuple(
+            PlayerSetup(name, player.config.output_setups(set_.outputs), player.config.channel)
+            for name, player in self.players.items()
+        )
         self.stagehand = Stagehand(
-            tuple(
-                PlayerSetup(name, player.config.output_setups(), player.config.channel)
-                for name, player in self.players.items()
-            ),
+            Setup(CLIENT_NAME, stage_players, self.song.tempo_mbpm, set_.sync_setup(), set_.input_setups()),
             lambda: self.transport.tempo_mbpm,
             self._stage_said,
             self._stage_lost,

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from msgspec import structs
+
 from bridge.child import Child
 from bridge.messages.message import Trouble
 from bridge.messages.stage import (
@@ -13,18 +15,18 @@ from bridge.messages.stage import (
     Connections,
     FromStage,
     Left,
+    Mix,
     Mute,
-    PlayerSetup,
     PortChanged,
     Quit,
     Setup,
     StageReady,
     StageStatus,
     Subscribers,
+    Sync,
 )
 from engines.errors import SidemanError
 
-CLIENT_NAME = "sideman"
 PAUSES_S = (0.0, 0.2, 1.0, 3.0)
 """Pauses before a stage that did not stand is set up again; after the last of them it is given up."""
 
@@ -32,12 +34,13 @@ PAUSES_S = (0.0, 0.2, 1.0, 3.0)
 class Stagehand:
     """One stage process after the other.
 
+    setup: what the first is told; the tempo is asked anew for each.
     on_message gets everything the stage says; on_lost and on_back frame a restart; say is for people.
     """
 
     def __init__(
         self,
-        players: tuple[PlayerSetup, ...],
+        setup: Setup,
         tempo_mbpm: Callable[[], int],
         on_message: Callable[[Any], None],
         on_lost: Callable[[], None],
@@ -45,7 +48,7 @@ class Stagehand:
     ) -> None:
         self.status: StageStatus | None = None
         self.failed = ""
-        self._players = players
+        self._setup = setup
         self._tempo_mbpm = tempo_mbpm
         self._on_message = on_message
         self._on_lost = on_lost
@@ -55,7 +58,7 @@ class Stagehand:
         self._losses = 0
         self._sounding: dict[tuple[str, int], None] = {}
         self._connections: dict[str, tuple[str, ...]] = {}
-        self._mutes: dict[str, Mute] = {}
+        self._faders: dict[tuple[type, str], Mute | Mix] = {}
         self._subscribers = Subscribers(())
         self._up = asyncio.Event()
 
@@ -78,8 +81,10 @@ class Stagehand:
 
     def send(self, message: Any) -> None:
         """Tell the stage; what a later one must know as well is remembered."""
-        if isinstance(message, Mute):
-            self._mutes[message.player] = message
+        if isinstance(message, (Mute, Mix)):
+            self._faders[type(message), message.player] = message
+        elif isinstance(message, Sync):
+            self._setup = structs.replace(self._setup, sync=message.sync)
         elif isinstance(message, Subscribers):
             self._subscribers = message
         if self._child is not None:
@@ -100,10 +105,9 @@ class Stagehand:
         accepts: Any = FromStage
         self._child = Child("bridge.stage.process", accepts, self._message, self._gone)
         self._child.start()
-        setup = Setup(
-            CLIENT_NAME,
-            self._players,
-            self._tempo_mbpm(),
+        setup = structs.replace(
+            self._setup,
+            tempo_mbpm=self._tempo_mbpm(),
             reconnect=dict(self._connections),
             sounding=tuple(self._sounding),
         )
@@ -131,8 +135,8 @@ class Stagehand:
 
     def _ready(self) -> None:
         self._sounding.clear()
-        for mute in self._mutes.values():
-            self.send(mute)
+        for fader in self._faders.values():
+            self.send(fader)
         self.send(self._subscribers)
         self._up.set()
 

@@ -143,6 +143,14 @@ class Mute(Message, frozen=True):
     muted: bool
 
 
+class Mix(Message, frozen=True):
+    """How loud a player of sound is, in dB, and where between left (-1) and right (1)."""
+
+    player: str
+    gain_db: float
+    pan: float
+
+
 class Panic(Message, frozen=True):
     """End every note, as MIDI's own all-notes-off too. Playing goes on."""
 
@@ -161,7 +169,7 @@ class Quit(Message, frozen=True):
     """End every note, close the ports, leave."""
 
 
-ToStage = Setup | Play | Stop | Tempo | Sync | Chunk | Mute | Panic | Subscribers | AskStatus | Quit
+ToStage = Setup | Play | Stop | Tempo | Sync | Chunk | Mute | Mix | Panic | Subscribers | AskStatus | Quit
 
 
 # Stage to control

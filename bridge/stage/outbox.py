@@ -15,10 +15,41 @@ REPORT = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Departure:
-    """An event to hand to an output of its player now, by its number, or to REPORT."""
+class Line:
+    """The way to one output of a player.
 
-    event: Event
+    lead_ns: how far ahead it wants events; latency_ns: how much later than asked it sounds, made up for by asking
+    earlier; clock: whether it gets MIDI clock
+    """
+
+    lead_ns: int = 0
+    latency_ns: int = 0
+    clock: bool = False
+
+    @property
+    def ahead_ns(self) -> int:
+        """How long before its moment an event is handed over; negative: after it."""
+        return self.lead_ns + self.latency_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """A message of MIDI clock: status 0xF8, FA, FB, FC, or F2 with two bytes of data."""
+
+    player: str
+    status: int
+    data: tuple[int, ...]
+    at_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """An event to hand to an output of its player now, by its number, or to REPORT.
+
+    Its at_ns is what that output is to be told: earlier than the tick by the output's latency.
+    """
+
+    event: Event | Pulse
     output: int
 
 
@@ -30,11 +61,19 @@ class Outbox:
         self._sequence = 0
         self._sounding: dict[tuple[str, int, int], Event] = {}
 
-    def put(self, event: Event, leads_ns: Sequence[int]) -> None:
-        """An event for every output of its player, to leave by each one's lead before its moment."""
-        for output, lead_ns in ((REPORT, 0), *enumerate(leads_ns)):
-            self._sequence += 1
-            heapq.heappush(self._heap, (event.at_ns - lead_ns, self._sequence, Departure(event, output)))
+    def put(self, event: Event, lines: Sequence[Line]) -> None:
+        """An event for every output of its player, and for the report."""
+        self._push(event.at_ns, Departure(event, REPORT))
+        for output, line in enumerate(lines):
+            told = structs.replace(event, at_ns=event.at_ns - line.latency_ns) if line.latency_ns else event
+            self._push(event.at_ns - line.ahead_ns, Departure(told, output))
+
+    def put_pulse(self, player: str, status: int, data: tuple[int, ...], at_ns: int, lines: Sequence[Line]) -> None:
+        """A message of MIDI clock for the outputs of a player that get it."""
+        for output, line in enumerate(lines):
+            if line.clock:
+                pulse = Pulse(player, status, data, at_ns - line.latency_ns)
+                self._push(at_ns - line.ahead_ns, Departure(pulse, output))
 
     def due(self, now_ns: int) -> list[Departure]:
         """What has to be handed over by now."""
@@ -42,11 +81,12 @@ class Outbox:
         while self._heap and self._heap[0][0] <= now_ns:
             departure = heapq.heappop(self._heap)[2]
             event = departure.event
-            key = (event.player, event.pitch, departure.output)
-            if event.velocity:
-                self._sounding[key] = event
-            else:
-                self._sounding.pop(key, None)
+            if isinstance(event, Event):
+                key = (event.player, event.pitch, departure.output)
+                if event.velocity:
+                    self._sounding[key] = event
+                else:
+                    self._sounding.pop(key, None)
             departures.append(departure)
         return departures
 
@@ -68,3 +108,7 @@ class Outbox:
         """Forget everything."""
         self._heap.clear()
         self._sounding.clear()
+
+    def _push(self, at_ns: int, departure: Departure) -> None:
+        self._sequence += 1
+        heapq.heappush(self._heap, (at_ns, self._sequence, departure))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from bridge.messages.stage import Outcome
+from engines.music import LoopFile
 
 
 class Order(IntEnum):
@@ -46,6 +47,8 @@ class Bar:
     chunk_id: int
     outcome: Outcome
     arrived_ns: int
+    length_ticks: int = 0
+    loop: LoopFile | None = None
     marker: Entry | None = None
     entries: list[Entry] = field(default_factory=list)
     dropped: int = 0

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.messages.stage import BarStarted, Chunk, EpochStarted, Mute, Panic, Play, Refused, Stop, Stopped, Tempo
+from bridge.stage.outbox import Line
 from bridge.stage.scheduler import Player, Scheduler
 from bridge.testing import FakeClock, play_until
 from engines.errors import SidemanError
@@ -25,7 +26,7 @@ class Session:
 
     def __init__(self, tempo_mbpm=120_000, leads_ns=(0,), players=("drums",)):
         self.clock = FakeClock()
-        self.scheduler = Scheduler([Player(name, 10, leads_ns) for name in players], tempo_mbpm, 0)
+        self.scheduler = Scheduler([Player(name, 10, tuple(Line(lead_ns) for lead_ns in leads_ns)) for name in players], tempo_mbpm, 0)
         self.replies = []
         self.events = []
 
@@ -317,7 +318,7 @@ def test_an_hour_of_loops_keeps_nothing():
     for number in range(400):
         session.say(bar(number, *[(i * 240, HAT) for i in range(16)], id=number))
         session.run_to_tick(number * BAR)
-    assert len(session.scheduler._bars["drums"]) <= 64
+    assert len(session.scheduler._bars._bars["drums"]) <= 64
     assert len(session.scheduler._queue) < 100
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from bridge.messages.message import Message
-from bridge.messages.stage import Event, OutputSetup, PlayerSetup
+from bridge.messages.stage import EpochStarted, Event, OutputSetup, Piece, PlayerSetup, Stopped
 from engines.errors import SidemanError
+from engines.music import LoopFile
 
 
 class Output(Protocol):
@@ -42,6 +43,67 @@ class Output(Protocol):
 
     def close(self) -> None:
         """Let everything out that was sent and give up what `open` acquired. May be called twice."""
+        ...
+
+
+# What an output may do besides; the stage looks, once it is open, which of these it has
+
+
+@runtime_checkable
+class PlaysLoops(Protocol):
+    """An output that plays audio files on the grid."""
+
+    def cue(self, loop: LoopFile) -> None:
+        """A bar with this loop is to come, or may be: have it ready."""
+        ...
+
+    def loop_starts(self, loop: LoopFile | None, tick: int, length_ticks: int) -> None:
+        """From stage tick `tick` on, for so long, the loop is what plays; None: silence.
+
+        Told as soon as that is sure: when the tick is frozen. A bar that came late began at a tick that is over; its
+        loop is played from where it would be by now. Silence is told only where a loop came before; its length is 0
+        where it is for good: at a stop, or before a new epoch.
+        """
+        ...
+
+
+@runtime_checkable
+class FollowsTimeline(Protocol):
+    """An output that keeps a mirror of the timeline (bridge/timing/timeline.py)."""
+
+    def timeline(self, message: Piece | EpochStarted | Stopped) -> None:
+        """What has happened; the first is a Piece. An output with a latency is told times that are earlier by it."""
+        ...
+
+
+@runtime_checkable
+class SendsClock(Protocol):
+    """An output that sends MIDI clock where a set asks for it."""
+
+    def clock(self, status: int, data: tuple[int, ...], at_ns: int) -> None:
+        """Send F8, FA, FB, FC, or F2 with two bytes of data, like an event: handed over lead_ns before at_ns."""
+        ...
+
+
+@runtime_checkable
+class SendsRaw(Protocol):
+    """An output that passes on what is played on an input besides notes."""
+
+    def raw(self, data: tuple[int, ...]) -> None:
+        """Send a channel message at once, on the player's channel."""
+        ...
+
+
+@runtime_checkable
+class Mixes(Protocol):
+    """An output with a fader."""
+
+    def mute(self, on: bool) -> None:
+        """Silence, or not, without a click. Later notes do not come while it is on; loops do, and go on unheard."""
+        ...
+
+    def mix(self, gain_db: float, pan: float) -> None:
+        """How loud, and where from -1 (left) to 1 (right)."""
         ...
 
 

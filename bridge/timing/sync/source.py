@@ -1,0 +1,106 @@
+"""What every source of tempo is to the stage: it says where its own beat is, and the follower bends ours to meet it.
+
+The timeline stays the stage's own (docs/ARCHITECTURE.md, Time); no source ever moves a tick that is frozen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from bridge.messages.message import Trouble
+from bridge.messages.stage import SourcePlays, SourceStops, SyncKind, SyncSetup
+from engines.errors import SidemanError
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Where a source is: its own position in ticks of ours (960 a beat) at at_ns (perf_counter), and its tempo then."""
+
+    tick: float
+    at_ns: int
+    tempo_mbpm: int
+
+
+SourceEvent = Reference | SourcePlays | SourceStops | Trouble
+"""What a source has to tell; Trouble is one line for people, which control shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """How a source does.
+
+    locked: its tempo and phase are known; holdover: it was locked and has stopped telling; peers: Link's
+    """
+
+    locked: bool
+    holdover: bool
+    tempo_mbpm: int
+    peers: int = 0
+
+
+class Source(Protocol):
+    """Called from the stage's one thread, so nothing here may wait, but for `open` and `close`."""
+
+    @property
+    def kind(self) -> SyncKind:
+        """Its word in a set file."""
+        ...
+
+    @property
+    def tolerance_ns(self) -> int:
+        """How far its references scatter: smaller errors are left alone."""
+        ...
+
+    def open(self) -> str:
+        """Acquire what it needs; returns a line for people. Raises SidemanError with the remedy when it cannot."""
+        ...
+
+    def poll(self, now_ns: int) -> list[SourceEvent]:
+        """What is new. Called at least every 20 ms, and right after MIDI came in."""
+        ...
+
+    def set_tempo(self, tempo_mbpm: int, now_ns: int) -> bool:
+        """Have everyone who follows this source play at a tempo; False where that cannot be done from here."""
+        ...
+
+    def play(self, position_tick: int, at_ns: int) -> None:
+        """Start the others, as far as the source has that; what comes of it, it tells as anyone's start."""
+        ...
+
+    def stop(self, at_ns: int) -> None:
+        """Stop the others, as far as the source has that."""
+        ...
+
+    def state(self) -> SourceStatus:
+        """How it does now."""
+        ...
+
+    def close(self) -> None:
+        """Give up what `open` acquired. May be called twice."""
+        ...
+
+
+def make_source(setup: SyncSetup, tempo_mbpm: int, inputs: Any, rack: Any) -> Source | None:
+    """Make (and not open) the source that a set follows; None for internal.
+
+    tempo_mbpm: ours now; inputs: the stage's (bridge/stage/inputs), where a MIDI clock comes in; rack: its outputs'
+    Raises SidemanError for a source that is not here.
+    """
+    match setup.kind:
+        case "internal":
+            return None
+        case "link":
+            from bridge.timing.sync.link import LinkSource
+
+            return LinkSource(setup, tempo_mbpm)
+        case "midi":
+            from bridge.timing.sync.midi_clock import MidiClockSource
+
+            source: Source = MidiClockSource(inputs.named(setup.target))
+            return source
+        case "jack":
+            from bridge.timing.sync.jack import JackTransport
+
+            return JackTransport(setup, tempo_mbpm)
+    raise SidemanError(f"sync: there is no source {setup.kind}")
