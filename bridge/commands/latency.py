@@ -95,7 +95,7 @@ def measured(set_: Set, bars: int) -> Iterator[tuple[str, Parts | str]]:
 def _bar_p99_ms(player: PlayerSet, bars: int) -> float:
     """How long the player's engine takes for a bar in a worker, there and back."""
     from bridge.commands.figures import percentile
-    from bridge.commands.probe import bar_times
+    from bridge.commands.flat_out import bar_times
     from bridge.messages.worker import Load
     from engines.bundle import find
 
