@@ -149,6 +149,19 @@ def test_a_lost_port_is_told_once_waited_for_and_silenced_when_it_is_back(monkey
     assert port.sent[-1] == (b"\x99\x24\x64", 123)
 
 
+def test_clock_and_what_is_passed_on_leave_as_they_are_but_on_our_channel(monkeypatch):
+    opened = machine(monkeypatch, ("ALSA", True, ()))
+    midi = output()
+    midi.open()
+    midi.clock(0xF2, (5, 1), 1_000)
+    midi.clock(0xFB, (), 1_000)
+    midi.clock(0xF8, (), 2_000)
+    midi.raw((0xB0, 7, 100))
+    midi.raw((0xE3, 0, 64))
+    sent = [(b"\xf2\x05\x01", 1_000), (b"\xfb", 1_000), (b"\xf8", 2_000), (b"\xb9\x07\x64", 0), (b"\xe9\x00\x40", 0)]
+    assert opened[0].sent == sent
+
+
 def test_closing_twice_is_closing_once(monkeypatch):
     opened = machine(monkeypatch, ("ALSA", True, ()))
     midi = output()

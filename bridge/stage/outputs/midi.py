@@ -43,6 +43,16 @@ class MidiOutput:
             status = (0x90 if event.velocity else 0x80) | self._channel
             self._port.send(bytes((status, event.pitch, event.velocity or 64)), event.at_ns)
 
+    def clock(self, status: int, data: tuple[int, ...], at_ns: int) -> None:
+        """Send a clock, start, continue, stop or song position; while the port is lost, nothing."""
+        if self._port and self._present:
+            self._port.send(bytes((status, *data)), at_ns)
+
+    def raw(self, data: tuple[int, ...]) -> None:
+        """Send a channel message at once, on the player's channel."""
+        if self._port and self._present:
+            self._port.send(bytes((data[0] & 0xF0 | self._channel, *data[1:])), 0)
+
     def panic(self) -> None:
         """Sustain off, all notes off, all sound off."""
         if self._port and self._present:
