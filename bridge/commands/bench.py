@@ -14,8 +14,11 @@ import sys
 import time
 from collections.abc import Iterator
 
+from bridge.commands.bench_jack import jack_rows
 from bridge.commands.figures import Row, percentile
 from bridge.commands.live_figures import LiveFigures, measure_live
+from bridge.commands.probe import stage_lateness
+from bridge.messages.worker import Load
 from engines.bundle import Bundle, shipped
 from engines.errors import SidemanError
 
@@ -70,7 +73,9 @@ def rows(bars: int, seconds: float, seed_model: bool) -> Iterator[Row]:
             )
     if seed_model:
         yield from seed_rows(quickest_s)
-    yield from lateness_rows(seconds)
+    load = flat_out_loads()
+    yield from lateness_rows(seconds, load)
+    yield from jack_rows(seconds, load)
     yield from live_rows(seconds)
 
 
@@ -118,14 +123,17 @@ def seed_rows(quickest_s: float | None) -> Iterator[Row]:
         yield Row("that against groove int8, medians", f"{ratio:.0f}x", target, ratio >= SEED_RATIO_TARGET)
 
 
-def lateness_rows(seconds: float) -> Iterator[Row]:
-    """How late events leave a stage: idle and with workers flat out, with and without real-time priority."""
-    from bridge.commands.probe import stage_lateness
-    from bridge.messages.worker import Load
-
+def flat_out_loads() -> list[Load]:
+    """Workers with a shipped bundle, to keep the machine busy."""
     folder = next(iter(shipped()), None)
-    engine = Bundle.load(folder).manifest.engine if folder else ""
-    flat_out = [Load(engine, str(folder), "auto", seed) for seed in range(FLAT_OUT_WORKERS)] if folder else []
+    if folder is None:
+        return []
+    engine = Bundle.load(folder).manifest.engine
+    return [Load(engine, str(folder), "auto", seed) for seed in range(FLAT_OUT_WORKERS)]
+
+
+def lateness_rows(seconds: float, flat_out: list[Load]) -> Iterator[Row]:
+    """How late events leave a stage: idle and with workers flat out, with and without real-time priority."""
     for realtime in (True, False):
         for load in ([], flat_out) if flat_out else ([],):
             status = asyncio.run(stage_lateness(seconds, realtime, load))

@@ -33,6 +33,9 @@ TEMPO_MBPM = 240_000
 NOTES_A_BAR = 96
 """Notes, each with its end, in a bar of one second: 192 events a second."""
 
+LOWEST_PITCH = 20
+"""Of the first note in a bar; each has another, so that one that is lost on the way does not pass for the next."""
+
 PLAYER = "probe"
 START_S = 10.0
 
@@ -129,7 +132,7 @@ async def stage_lateness(
 def _play(stage: StageProbe, seconds: float) -> None:
     meter = Meter()
     every = meter.bar_ticks // NOTES_A_BAR
-    notes = tuple(Note(i * every, 36, 100, every // 2) for i in range(NOTES_A_BAR))
+    notes = tuple(Note(i * every, LOWEST_PITCH + i, 100, every // 2) for i in range(NOTES_A_BAR))
     stage.send(Play(1, 0))
     for bar in range(int(seconds) + 2):
         stage.send(Chunk(PLAYER, 1, bar, bar, bar * meter.bar_ticks, meter.bar_ticks, "hit", notes))
