@@ -135,7 +135,9 @@ def shipped() -> Iterator[Path]:
 
 
 def find(name_or_path: str) -> Path:
-    """A bundle's folder from the name of a shipped one, or its path. Raises BundleError listing what there is.
+    """The folder of a bundle from the name of a shipped one, or its path. Raises BundleError listing what there is.
+
+    A folder without a manifest is one too: there are engines that play from such (engines.registry.opened).
 
     A shipped name means the shipped bundle, whatever folder the command is run in; ./NAME is a folder.
     """
@@ -143,7 +145,7 @@ def find(name_or_path: str) -> Path:
     if name_or_path in names:
         return names[name_or_path]
     path = Path(name_or_path).expanduser()
-    if (path / MANIFEST).is_file():
+    if path.is_dir():
         return path
     raise BundleError(f"there is no bundle {name_or_path}: give a folder, or one of {', '.join(names) or 'none'}")
 

@@ -6,7 +6,7 @@ An engine is found through the entry-point group `sideman.engines` (docs/ENGINES
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 import msgspec
 
@@ -14,6 +14,7 @@ from engines.music import Meter, Note, Phrase
 from engines.parameter import Parameter, Value
 
 if TYPE_CHECKING:  # the stage and control speak in Requests and Phrases too, and need no numpy for it
+    from engines.audio import Loop
     from engines.bundle import Bundle
 
 State = Any
@@ -29,7 +30,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     parameters: a snapshot, one value for each of the engine's parameters
     seed, take: with `bar` they determine the randomness; take counts the bars asked for again
     fill, vary: the performer asked for a fill, or for something different from what would come
-    heard:      notes heard since the last request, ticks relative to start_tick (negative)
+    heard:      notes that began or sounded since the last bar was asked for, ticks relative to start_tick (negative)
     time_left_s: time until the bar is due, infinite offline
     """
 
@@ -54,8 +55,8 @@ class Played(msgspec.Struct, frozen=True):
     phrase: Phrase
 
 
-Chunk = Phrase
-"""What `generate` returns for a Request's span."""
+Chunk: TypeAlias = "Phrase | Loop"
+"""What `generate` returns for a Request's span: notes, or the audio of exactly that span."""
 
 
 class Engine(Protocol):
@@ -85,5 +86,5 @@ class Engine(Protocol):
         ...
 
     def generate(self, request: Request, state: State) -> tuple[Chunk, State]:
-        """The bar asked for and the state after it. The phrase's length is request.length_ticks."""
+        """The bar asked for and the state after it. The chunk's length is request.length_ticks."""
         ...

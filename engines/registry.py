@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 from engines.engine import Engine
 from engines.errors import SidemanError
@@ -15,6 +16,25 @@ METHODS = ("load", "start", "prime", "generate")
 def engine_names() -> tuple[str, ...]:
     """The names of all installed engines, sorted; none of them is loaded."""
     return tuple(sorted(_points()))
+
+
+def opened(name: str, folder: Path | None, runtime: str = "auto") -> tuple[Engine, str]:
+    """An engine with what it plays from, and a line about both.
+
+    folder: a bundle, or for an engine with `from_folder(path)` a folder of the user's own; None: nothing.
+    Raises SidemanError when it cannot.
+    """
+    from engines.bundle import Bundle
+
+    cls = engine_class(name)
+    from_folder = getattr(cls, "from_folder", None)
+    if folder is not None and from_folder is not None:
+        engine: Engine = from_folder(folder)
+        return engine, f"{name} · {folder.name}"
+    bundle = None if folder is None else Bundle.load(folder)
+    if bundle is not None and bundle.manifest.engine != name:
+        raise SidemanError(f"{folder} is for the engine {bundle.manifest.engine}, not {name}")
+    return cls.load(bundle, runtime), name + (f" · {bundle.manifest.name}" if bundle else "")
 
 
 def engine_class(name: str) -> type[Engine]:

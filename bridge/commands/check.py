@@ -7,13 +7,13 @@ import re
 import time
 from collections.abc import Callable, Iterator
 
-from bridge.players.worker import check_phrase, one_line
-from engines.bundle import Bundle, find
-from engines.engine import Engine, Played, Request, State
+from bridge.players.worker import check_chunk, one_line
+from engines.bundle import find
+from engines.engine import Chunk, Engine, Played, Request, State
 from engines.errors import SidemanError
 from engines.music import Meter, Phrase
 from engines.parameter import RESERVED_NAMES, Parameters, Value
-from engines.registry import engine_class
+from engines.registry import opened
 
 BARS = 24
 SEED = 1
@@ -26,13 +26,12 @@ SHARE_OF_A_BAR = 0.25
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which engine."""
     parser.add_argument("engine", help="its name among the entry points of sideman.engines")
-    parser.add_argument("--bundle", default="", help="the bundle it plays, if it needs one")
+    parser.add_argument("--bundle", default="", help="the bundle or folder it plays, if it needs one")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print a line for each rule; 1 if one is broken."""
-    bundle = Bundle.load(find(args.bundle)) if args.bundle else None
-    engine = engine_class(args.engine).load(bundle)
+    engine, _ = opened(args.engine, find(args.bundle) if args.bundle else None)
     broken = 0
     for rule, check in RULES.items():
         try:
@@ -46,15 +45,15 @@ def run(args: argparse.Namespace) -> int:
 
 def played(
     engine: Engine, meter: Meter = METERS[0], turned: dict[str, Value] | None = None
-) -> Iterator[tuple[Phrase, State]]:
+) -> Iterator[tuple[Chunk, State]]:
     """The first bars, and the state after each; each bar is checked for its span."""
     values = Parameters(engine.parameters).snapshot() | (turned or {})
     state = engine.start(SEED)
     for bar in range(BARS):
         request = asked(bar, meter, values)
-        phrase, state = engine.generate(request, state)
-        check_phrase(phrase, request)
-        yield phrase, state
+        chunk, state = engine.generate(request, state)
+        check_chunk(chunk, request)
+        yield chunk, state
 
 
 def asked(bar: int, meter: Meter, values: dict[str, Value], *, take: int = 0, fill: bool = False) -> Request:
@@ -82,7 +81,7 @@ def names(engine: Engine) -> str:
 
 
 def spans(engine: Engine) -> str:
-    """Every bar is of the length asked for, in any metre, and its notes lie inside."""
+    """Every bar is of the length asked for, in any metre, and its notes or frames lie inside."""
     for meter in METERS:
         for _ in played(engine, meter):
             pass
@@ -104,7 +103,7 @@ def extremes(engine: Engine) -> str:
 
 def same(engine: Engine) -> str:
     """The same seed makes the same music."""
-    if [phrase for phrase, _ in played(engine)] != [phrase for phrase, _ in played(engine)]:
+    if any(first != second for (first, _), (second, _) in zip(played(engine), played(engine), strict=True)):
         raise SidemanError("two runs with the same seed differ; draw from engines.randomness.generator alone")
     return ""
 
@@ -124,11 +123,12 @@ def unchanged(engine: Engine) -> str:
 
 def primes(engine: Engine) -> str:
     """It goes on from bars that another worker played."""
-    history = [Played(METERS[0], phrase) for phrase, _ in played(engine)]
+    bars = (chunk for chunk, _ in played(engine))
+    history = [Played(METERS[0], bar if isinstance(bar, Phrase) else Phrase(bar.length)) for bar in bars]
     state = engine.prime(history, SEED)
     request = asked(BARS, METERS[0], Parameters(engine.parameters).snapshot())
-    phrase, _ = engine.generate(request, state)
-    check_phrase(phrase, request)
+    chunk, _ = engine.generate(request, state)
+    check_chunk(chunk, request)
     engine.prime((), SEED)
     return ""
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bridge.files import song as songs
+from bridge.files.loopwav import LoopFolder, filed
 from bridge.files.song import SongBar, check_path, plain, write_song
 from bridge.set import new_seed, parse_meter
 from engines.engine import Engine, Request
@@ -26,6 +28,7 @@ SHORTCUTS = ("style", "density", "temperature", "top_k", "top_p")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to make, and into which files."""
     parser.add_argument("bundle", help="a shipped bundle's name (`sideman bundles`) or a folder")
+    parser.add_argument("--engine", help="which engine plays it, if it is no bundle: a folder of loops for loopfile")
     parser.add_argument("-o", "--output", type=Path, action="append", required=True, metavar="FILE",
                         help=".mid, .jsonl or .wav; may be given several times")  # fmt: skip
     parser.add_argument("--bars", type=int, default=8, metavar="N", help="default: 8")
@@ -44,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Make the bars and write them. Raises SidemanError."""
     from engines.bundle import Bundle, find
-    from engines.registry import engine_class
+    from engines.registry import opened
 
     if not 1 <= args.bars <= BARS_MAX:
         raise SidemanError(f"--bars takes a whole number from 1 to {BARS_MAX}, not {args.bars}")
@@ -55,23 +58,40 @@ def run(args: argparse.Namespace) -> int:
         check_path(path)
     meter = parse_meter(args.meter)
     seed = new_seed() if args.seed is None else args.seed
-    bundle = Bundle.load(find(args.bundle))
-    engine = engine_class(bundle.manifest.engine).load(bundle, args.runtime)
+    folder = find(args.bundle)
+    engine, description = opened(args.engine or Bundle.load(folder).manifest.engine, folder, args.runtime)
+    for trouble in getattr(engine, "troubles", ()):
+        print(f"sideman: {trouble}", file=sys.stderr)
     parameters = Parameters(engine.parameters)
     for name, value in (*_shortcuts(args), *_settings(args.set)):
         parameters.set(name, value)
-    bars = generated(engine, parameters, meter, args.bpm, seed=seed, bars=args.bars, fill_every=args.fill_every)
-    song = [plain(bar, args.velocity, args.note_length) for bar in _shown(bars, args.bars)]
-    for path in args.output:
-        write_song(path, song, args.soundfont)
-    print(f"{', '.join(map(str, args.output))}: {args.bars} bars of {bundle.manifest.name}, seed {seed}")
+    with tempfile.TemporaryDirectory() as loops:
+        bars = generated(
+            engine, parameters, meter, args.bpm,
+            seed=seed, bars=args.bars, fill_every=args.fill_every, loops=LoopFolder(Path(loops)),
+        )  # fmt: skip
+        song = [plain(bar, args.velocity, args.note_length) for bar in _shown(bars, args.bars)]
+        for path in args.output:
+            write_song(path, song, args.soundfont)
+    print(f"{', '.join(map(str, args.output))}: {args.bars} bars of {description.rpartition(' · ')[2]}, seed {seed}")
     return 0
 
 
 def generated(
-    engine: Engine, parameters: Parameters, meter: Meter, tempo_bpm: float, *, seed: int, bars: int, fill_every: int = 0
+    engine: Engine,
+    parameters: Parameters,
+    meter: Meter,
+    tempo_bpm: float,
+    *,
+    seed: int,
+    bars: int,
+    fill_every: int = 0,
+    loops: LoopFolder | None = None,
 ) -> Iterator[SongBar]:
-    """The first bars of a song, each asked for as the live planner asks for it when none is late."""
+    """The first bars of a song, each asked for as the live planner asks for it when none is late.
+
+    loops: where those of an engine of audio are written.
+    """
     state = engine.start(seed)
     for bar in range(bars):
         request = Request(
@@ -84,8 +104,8 @@ def generated(
             seed=seed,
             fill=fill_every > 0 and (bar + 1) % fill_every == 0,
         )
-        phrase, state = engine.generate(request, state)
-        yield SongBar(meter, tempo_bpm, phrase)
+        chunk, state = engine.generate(request, state)
+        yield SongBar(meter, tempo_bpm, filed(chunk, request, loops))
 
 
 def _shortcuts(args: argparse.Namespace) -> Iterator[tuple[str, str]]:

@@ -14,12 +14,17 @@ from engines.parameter import Parameter
 
 
 class Load(Message, frozen=True):
-    """First message: the engine (an entry point of `sideman.engines`), its bundle's folder or "", and the runtime."""
+    """First message: the engine (an entry point of `sideman.engines`), its bundle's folder or "", and the runtime.
+
+    loops: the folder for what an engine of audio makes; loops_kept: how many files may be there at once, 0 is no limit.
+    """
 
     engine: str
     bundle: str
     runtime: str
     seed: int
+    loops: str = ""
+    loops_kept: int = 0
 
 
 class Prime(Message, frozen=True):
@@ -48,11 +53,15 @@ ToWorker = Load | Prime | Generate
 
 
 class WorkerReady(Message, frozen=True):
-    """The engine is loaded and warm. bar_p99_s: how long a bar took in its warm-up, at worst."""
+    """The engine is loaded and warm. bar_p99_s: how long a bar took in its warm-up, at worst.
+
+    troubles: lines for people about what of its files it cannot use.
+    """
 
     parameters: tuple[Parameter, ...]
     bar_p99_s: float
     description: str
+    troubles: tuple[str, ...] = ()
 
 
 class Primed(Message, frozen=True):

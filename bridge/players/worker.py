@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from bridge.channel import Channel, ChannelClosedError
+from bridge.files.loopwav import LoopFolder, filed
 from bridge.messages.worker import Failed, Generate, Load, Made, Prime, Primed, ToWorker, WorkerReady
 from engines.engine import Engine, Request, State
 from engines.errors import SidemanError
@@ -28,13 +30,17 @@ WARM_UP_S = 0.4
 NOTES_MAX = 4096
 """In a bar; an engine that returns more has gone mad."""
 
+TROUBLES_MAX = 16
+"""Lines that an engine may have told when it is loaded."""
+
 
 class Worker:
-    """An engine and its states by id; state 0 is the start."""
+    """An engine and its states by id; state 0 is the start. loops: where what an engine of audio makes is written."""
 
-    def __init__(self, engine: Engine, seed: int) -> None:
+    def __init__(self, engine: Engine, seed: int, loops: LoopFolder | None = None) -> None:
         self.engine = engine
         self.seed = seed
+        self._loops = loops
         self._states: dict[int, State] = {0: engine.start(seed)}
 
     def warm_up(self) -> float:
@@ -49,8 +55,8 @@ class Worker:
                 tempo_bpm=120.0, parameters=parameters, seed=self.seed,
             )  # fmt: skip
             before_s = time.perf_counter()
-            phrase, state = self.engine.generate(request, state)
-            check_phrase(phrase, request)
+            chunk, state = self.engine.generate(request, state)
+            check_chunk(chunk, request)
             took_s.append(time.perf_counter() - before_s)
             if time.perf_counter() - begun_s > WARM_UP_S and len(took_s) >= 2:
                 break
@@ -70,8 +76,9 @@ class Worker:
         if message.after not in self._states:
             raise SidemanError(f"state {message.after} is no longer kept")
         before_s = time.perf_counter()
-        phrase, state = self.engine.generate(message.request, self._states[message.after])
-        check_phrase(phrase, message.request)
+        chunk, state = self.engine.generate(message.request, self._states[message.after])
+        check_chunk(chunk, message.request)
+        phrase = filed(chunk, message.request, self._loops)
         took_s = time.perf_counter() - before_s
         wanted = {0, message.after, *message.keep}
         self._states = {id_: kept for id_, kept in self._states.items() if id_ in wanted}
@@ -79,12 +86,26 @@ class Worker:
         return Made(message.id, phrase, took_s)
 
 
-def check_phrase(phrase: object, request: Request) -> None:
+def check_chunk(chunk: object, request: Request) -> None:
     """Raise ValueError if what an engine returned is not a bar of the span that was asked for."""
-    if not isinstance(phrase, Phrase):
-        raise ValueError(f"the engine returned a {type(phrase).__name__} instead of a Phrase")
-    if phrase.length != request.length_ticks:
-        raise ValueError(f"the engine returned {phrase.length} ticks instead of {request.length_ticks}")
+    if isinstance(chunk, Phrase):
+        _check_notes(chunk)
+        length = chunk.length
+    else:
+        from engines.audio import Loop
+
+        if not isinstance(chunk, Loop):
+            raise ValueError(f"the engine returned a {type(chunk).__name__} instead of a Phrase or a Loop")
+        length = chunk.length
+    if length != request.length_ticks:
+        raise ValueError(f"the engine returned {length} ticks instead of {request.length_ticks}")
+    if not isinstance(chunk, Phrase):
+        chunk.check(request.tempo_bpm)
+
+
+def _check_notes(phrase: Phrase) -> None:
+    if phrase.loop is not None:
+        raise ValueError("the engine returned a Phrase with a file; audio is returned as a Loop")
     if len(phrase.notes) > NOTES_MAX:
         raise ValueError(f"the engine returned {len(phrase.notes)} notes in a bar; at most {NOTES_MAX} can be played")
     if any(type(value) is not int for note in phrase.notes for value in msgspec.structs.astuple(note)):
@@ -94,20 +115,13 @@ def check_phrase(phrase: object, request: Request) -> None:
 
 def load(message: Load) -> tuple[Engine, str]:
     """The engine that a Load names, and a line about it. Raises SidemanError."""
-    from pathlib import Path
+    from engines.registry import opened
 
-    from engines.bundle import Bundle
-    from engines.registry import engine_class
-
-    cls = engine_class(message.engine)
-    bundle = Bundle.load(Path(message.bundle)) if message.bundle else None
-    if bundle is not None and bundle.manifest.engine != message.engine:
-        raise SidemanError(f"{message.bundle} is for the engine {bundle.manifest.engine}, not {message.engine}")
-    engine = cls.load(bundle, message.runtime)
+    engine, description = opened(message.engine, Path(message.bundle) if message.bundle else None, message.runtime)
     for parameter in engine.parameters:
         if parameter.name in RESERVED_NAMES:
             raise SidemanError(f"the engine {message.engine} calls a parameter {parameter.name}, a reserved name")
-    return engine, message.engine + (f" · {bundle.manifest.name}" if bundle else "")
+    return engine, description
 
 
 def one_line(error: BaseException) -> str:
@@ -134,7 +148,8 @@ def serve(channel: Channel) -> None:
 def _loaded(message: Load, channel: Channel) -> Worker | None:
     try:
         engine, description = load(message)
-        worker = Worker(engine, message.seed)
+        loops = LoopFolder(Path(message.loops), message.loops_kept) if message.loops else None
+        worker = Worker(engine, message.seed, loops)
         took_s = worker.warm_up()
     except (Exception, SystemExit) as error:  # as above
         channel.send(Failed(0, one_line(error)))
@@ -142,7 +157,8 @@ def _loaded(message: Load, channel: Channel) -> Worker | None:
             channel.wait(None)
             channel.flush()
         return None
-    channel.send(WorkerReady(tuple(engine.parameters), took_s, description))
+    troubles = tuple(getattr(engine, "troubles", ()))[:TROUBLES_MAX]
+    channel.send(WorkerReady(tuple(engine.parameters), took_s, description, troubles))
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     return worker

@@ -9,13 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from msgspec import structs
 
 from bridge.channel import Channel, ChannelClosedError, module_command, pair
+from bridge.files.loopwav import write_loop
 from bridge.messages.worker import Failed, FromWorker, Generate, Load, Made, Prime, Primed, WorkerReady
 from bridge.players.worker import NICENESS
+from engines.audio import Loop
 from engines.engine import Played, Request
-from engines.music import Meter, Note, Phrase
+from engines.music import LoopFile, Meter, Note, Phrase
 
 
 class Process:
@@ -138,3 +142,38 @@ def test_an_engine_that_cannot_be_loaded_is_told_in_one_line(troubled: Path, eng
 
 def test_it_runs_on_this_python() -> None:
     assert module_command("x", 3)[0] == sys.executable
+
+
+def test_a_loop_comes_as_its_file(tmp_path: Path) -> None:
+    process = Process(Load("loopfile", "", "auto", 1, str(tmp_path / "loops" / "keys"), 64))
+    ready = process.channel.first()
+    assert ready.description == "loopfile"
+    assert not (tmp_path / "loops").exists(), "the bars of the warm-up are nobody's"
+    values = {parameter.name: parameter.default for parameter in ready.parameters}
+    made = process.ask(Generate(1, 0, structs.replace(request(), tempo_bpm=97.3, parameters=values)))
+    assert isinstance(made, Made)
+    path = tmp_path / "loops" / "keys" / "keys_0001_97.3bpm_1bar.wav"
+    assert made.phrase == Phrase(3840, (), LoopFile(str(path), 48_000, 118_397, 1, 3840, 97_300))
+    assert path.is_file()
+    assert process.close() == ""
+
+
+def test_a_loop_for_which_there_is_no_folder_costs_one_answer(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    for loops, text in (("", "no folder for loops"), (str(tmp_path / "taken" / "keys"), "cannot be written to")):
+        process = Process(Load("loopfile", "", "auto", 1, loops))
+        values = {parameter.name: parameter.default for parameter in process.channel.first().parameters}
+        failed = process.ask(Generate(1, 0, structs.replace(request(), parameters=values)))
+        assert isinstance(failed, Failed)
+        assert text in failed.text
+        process.close()
+
+
+def test_what_cannot_be_played_of_a_folder_is_told_when_it_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "bad.wav").write_text("no sound")
+    write_loop(tmp_path / "good.wav", Loop(np.full((48_000, 1), 0.5, np.float32), 48_000, 1920), 120_000, Meter())
+    process = Process(Load("loopfile", str(tmp_path), "auto", 1))
+    ready = process.channel.first()
+    assert ready.description == f"loopfile · {tmp_path.name}"
+    assert ready.troubles == ("bad.wav cannot be read: Format not recognised; it is left out",)
+    process.close()
