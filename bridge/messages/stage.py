@@ -102,7 +102,12 @@ class Play(Message, frozen=True):
 
 
 class Stop(Message, frozen=True):
-    """End every sounding note and drop everything to come."""
+    """End every sounding note and drop everything to come.
+
+    shared: the others who follow the same source stop too, where they share starts and stops
+    """
+
+    shared: bool = True
 
 
 class Tempo(Message, frozen=True):
@@ -269,7 +274,10 @@ class SourceState(Message, frozen=True):
 
 
 class SourcePlays(Message, frozen=True):
-    """The source has started, continued or been moved: song tick position_tick is at at_ns."""
+    """The source has started, continued or been moved: song tick position_tick is at at_ns.
+
+    -1: it has no song position (Link); we play on from where we are, in time with its bars.
+    """
 
     position_tick: int
     at_ns: int

@@ -6,19 +6,22 @@ from collections.abc import Callable
 from statistics import median
 
 from bridge.messages.message import Message, Trouble
-from bridge.messages.stage import Play, SourcePlays, SourceState, SyncSetup, Tempo
+from bridge.messages.stage import Play, SourcePlays, SourceState, Stop, SyncKind, SyncSetup
 from bridge.stage.scheduler import Scheduler
 from bridge.timing.follow import Follower
 from bridge.timing.sync.source import Reference, Source
+from bridge.timing.timeline import TEMPO_MAX_MBPM, TEMPO_MIN_MBPM
 from engines.errors import SidemanError
 
-ASK_NS = 10_000_000
-"""How often a source is asked where it is."""
+ASK_NS = 5_000_000
+"""How often a source is asked where it is: of a turn of its tempo, so much is not followed at once."""
 
 TELL_NS = 250_000_000
 """How often control is told."""
 
 SAMPLES_MAX = 256
+
+NAMES: dict[SyncKind, str] = {"internal": "Sideman", "link": "Link", "midi": "the MIDI clock", "jack": "JACK"}
 
 
 class Following:
@@ -35,7 +38,7 @@ class Following:
         self._follower = Follower(scheduler.timeline)
         self._errors_us: list[float] = []
         self._next_tell_ns = 0
-        self._held = False
+        self._playable = True
 
     def follow(self, setup: SyncSetup, now_ns: int) -> list[Message]:
         """Follow something else from now on. What plays goes on at its tempo until that has something to say."""
@@ -45,9 +48,9 @@ class Following:
             source = self._make(setup)
             line = source.open() if source else ""
         except SidemanError as error:
-            return [Trouble(f"sync: {error}")]
+            return [Trouble(f"sync: {error}; playing at {self._tempo_mbpm / 1000:g} bpm"), self._state()]
         if source is None:
-            return [SourceState("internal", True, False, self._tempo_mbpm, 0.0)]
+            return [self._state()]
         self._source = source
         self._follower.begin(setup.quantum_ticks, source.tolerance_ns)
         self._next_tell_ns = now_ns
@@ -74,20 +77,31 @@ class Following:
         """When the source wants to be asked again."""
         return now_ns + ASK_NS if self._source else None
 
-    def apply(self, message: Message, now_ns: int) -> bool:
-        """Have a tempo, a start or a stop go to the source's others; True if that was all there was to do."""
-        source = self._source
-        if source is None:
-            return False
-        if isinstance(message, Tempo):
-            return source.set_tempo(message.tempo_mbpm, now_ns)
-        return False
+    def set_tempo(self, tempo_mbpm: int, now_ns: int) -> list[Message] | None:
+        """Have a tempo be the source's, and so ours; what is to be said of that. None: ours alone is meant."""
+        if self._source is None:
+            return None
+        if not TEMPO_MIN_MBPM <= tempo_mbpm <= TEMPO_MAX_MBPM or self._source.set_tempo(tempo_mbpm, now_ns):
+            return []
+        return [Trouble(f"the tempo is {NAMES[self._setup.kind]}'s: set it there, or set sync to internal")]
 
     def placed(self, play: Play) -> None:
-        """An epoch has been placed; one that the source began tells what of its position is what of ours."""
+        """An epoch has been placed: where the source began it, that tells what of its position is what of ours.
+
+        Else the source's others are started with us, if they share that.
+        """
         epoch = self._scheduler.epoch
-        if self._source and play.at_ns is not None and epoch:
+        if self._source is None or epoch is None:
+            return
+        if play.at_ns is not None and not play.quantum_ticks:
             self._scheduler.source_offset = self._follower.fix(epoch.position_tick - epoch.tick)
+        else:
+            self._source.play(epoch.position_tick, self._scheduler.timeline.ns_at(epoch.tick))
+
+    def stopped(self, stop: Stop, now_ns: int) -> None:
+        """Playing has ended: the source's others stop too, if they share that."""
+        if self._source and stop.shared:
+            self._source.stop(now_ns)
 
     def close(self) -> None:
         """Follow nothing."""
@@ -101,6 +115,15 @@ class Following:
         return self._scheduler.timeline.pieces[-1].tempo_mbpm
 
     def _reference(self, reference: Reference, now_ns: int) -> list[Message]:
+        playable = TEMPO_MIN_MBPM <= reference.tempo_mbpm <= TEMPO_MAX_MBPM
+        if playable != self._playable:
+            self._playable = playable
+            if not playable:
+                theirs, ours = reference.tempo_mbpm / 1000, self._tempo_mbpm / 1000
+                text = f"{NAMES[self._setup.kind]} is at {theirs:.4g} bpm, which cannot be followed; holding {ours:g}"
+                return [Trouble(text)]
+        if not playable:
+            return []
         self._scheduler.freeze(now_ns)
         error_ns = self._follower.error_ns(reference)
         if error_ns is not None and len(self._errors_us) < SAMPLES_MAX:

@@ -32,6 +32,7 @@ from bridge.messages.stage import (
     Setup,
     StageReady,
     StageStatus,
+    Stop,
     Stopped,
     Subscribers,
     Sync,
@@ -223,7 +224,8 @@ class Stage:
 
     def _apply(self, message: Message) -> None:
         now_ns = self._clock.now_ns()
-        if isinstance(message, (Tempo, Play)) and self._following.apply(message, now_ns):
+        if isinstance(message, Tempo) and (answer := self._following.set_tempo(message.tempo_mbpm, now_ns)) is not None:
+            self._say(*answer)
             return
         if isinstance(message, Chunk) and message.loop:
             self._patchbay.cue(message.player, message.loop)
@@ -236,6 +238,8 @@ class Stage:
         match message:
             case Play():
                 self._following.placed(message)
+            case Stop():
+                self._following.stopped(message, now_ns)
             case Mute():
                 self._patchbay.mix(message.player, lambda output: output.mute(message.muted))
             case Panic():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -52,3 +53,14 @@ class ClockMap:
     def units_at(self, at_ns: int) -> float:
         """The foreign clock's reading at our time at_ns."""
         return self._units + (at_ns - self._at_ns) / self._ns_per_unit
+
+
+def read_together(foreign: Callable[[], int], attempts: int = 3) -> tuple[int, int]:
+    """A foreign clock's reading and ours at one moment: the best of some, as we may be interrupted in between."""
+    best = (1 << 62, 0, 0)
+    for _ in range(attempts):
+        before_ns = time.perf_counter_ns()
+        units = foreign()
+        after_ns = time.perf_counter_ns()
+        best = min(best, (after_ns - before_ns, units, (before_ns + after_ns) // 2))
+    return best[1:]
