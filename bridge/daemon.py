@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import bridge
+from bridge.control.heard import Hearing
 from bridge.control.osc import OscDoor
 from bridge.control.stagehand import Stagehand
 from bridge.control.surface import ROOT, Node, Surface
@@ -31,6 +32,7 @@ from bridge.messages.stage import (
     AskStatus,
     BarStarted,
     EpochStarted,
+    Heard,
     Left,
     Panic,
     Piece,
@@ -80,12 +82,13 @@ class Daemon:
 
     def __init__(self, set_: Set, options: LiveOptions, view: View) -> None:
         self.surface = Surface()
+        self.hearing = Hearing()
         self.song = Song(set_.meter, round(set_.tempo_bpm * 1000))
         self.transport = Transport(self.song, self._to_stage, time.perf_counter_ns)
         self.players = {
             name: Player(
                 name, config, song=self.song, seed=set_.seed + number * SEED_STRIDE,
-                to_stage=self._to_stage, listener=self, now_ns=time.perf_counter_ns,
+                to_stage=self._to_stage, listener=self, now_ns=time.perf_counter_ns, hearing=self.hearing,
             )
             for number, (name, config) in enumerate(set_.players.items())
         }  # fmt: skip
@@ -226,6 +229,8 @@ class Daemon:
             case BarStarted():
                 self.players[message.player].planner.bar_started(message)
                 self._watch_end()
+            case Heard():
+                self._heard(message)
             case Refused():
                 self.players[message.player].planner.refused(message)
             case Piece():
@@ -244,7 +249,13 @@ class Daemon:
                 for line in (*message.outputs, *filter(None, ["; ".join(message.problems)])):
                     self.on_message(line)
 
+    def _heard(self, message: Heard) -> None:
+        self.hearing.take(message.events)
+        for player in self.players.values():
+            player.heard()
+
     def _stage_lost(self) -> None:
+        self.hearing.forget()
         if self.song.epoch:
             tick = self.song.stage_tick(self.song.song_tick_at(time.perf_counter_ns()))
             self.tape.splice(tick, self.stagehand.sounding)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from msgspec import structs
+
+from bridge.control.heard import Ears
 from bridge.players.asking import Asking
 from bridge.players.deadline import Deadlines
 from bridge.players.grid import BarSpan, Song
 from bridge.players.plan import Offers, Plan, fitted, offer_of
 from bridge.players.track import Track
-from engines.music import TICKS_PER_BEAT
+from bridge.players.trade import Trade
+from engines.errors import SidemanError
+from engines.music import TICKS_PER_BEAT, Note
 from engines.parameter import Parameters, Value
 
 SPARE_SHARE = 0.25
 """An engine that takes more than this share of a bar to make one is given spare bars."""
+
+LAST_CALL_S = 0.03
+"""How long before it would be too late a bar is asked for again with all that was heard by then."""
 
 
 class Ahead:
@@ -35,6 +43,7 @@ class Ahead:
         asking: Asking,
         offers: Offers,
         track: Track,
+        ears: Ears,
     ) -> None:
         self.parameters = parameters
         self.engine_parameters = engine_parameters
@@ -49,6 +58,8 @@ class Ahead:
         self._asking = asking
         self._offers = offers
         self._track = track
+        self._ears = ears
+        self._trade = Trade()
 
     @property
     def live(self) -> bool:
@@ -57,8 +68,11 @@ class Ahead:
 
     def fits(self, plan: Plan, cost_s: float | None = None) -> bool:
         """True if a bar asked for now would be there before its bar is committed."""
-        commit_ticks = round(float(self.parameters["commit"]) * TICKS_PER_BEAT)
-        return not self.live or self._deadlines.fits(plan.span, commit_ticks, cost_s)
+        return not self.live or self._deadlines.fits(plan.span, self._commit_ticks, cost_s)
+
+    @property
+    def _commit_ticks(self) -> int:
+        return round(float(self.parameters["commit"]) * TICKS_PER_BEAT)
 
     @property
     def lands(self) -> int:
@@ -68,8 +82,13 @@ class Ahead:
         return self.next.span.number + (0 if self.fits(self.next) else 1)
 
     def afresh(self) -> None:
-        """Nothing is wanted any more."""
+        """Nothing is wanted any more, and a trade begins again."""
         self._later = {}
+        self._trade.afresh()
+
+    def deaf(self) -> None:
+        """What was heard up to now is none of the engine's business."""
+        self._track.told = self._ears.now
 
     # Plans
 
@@ -88,6 +107,7 @@ class Ahead:
         every = int(self.parameters["fill_every"])
         due = every > 0 and (span.number + 1) % every == 0
         self.next = Plan(span, take=int(later.get("take", 0)), fill=due or "fill" in later, vary="vary" in later)
+        self.next.listen = self._trade.listens(span.number)
         if self.holding or "again" in later:
             self._keep(self.next)
 
@@ -138,13 +158,57 @@ class Ahead:
         self.offer()
         self.request()
 
+    def trade(self) -> None:
+        """The performer has set in how many bars to listen and to answer."""
+        from_bar = self.lands if self.live else 0
+        self._trade.set(int(self.parameters["trade_listen"]), int(self.parameters["trade_answer"]), from_bar)
+        self._turn()
+
+    def your_turn(self) -> None:
+        """Answer from the next bar on. Raises SidemanError if the player does not trade."""
+        if not self.parameters["trade_answer"]:
+            raise SidemanError("does not trade yet: send trade with bars to listen and to answer, such as 4 4")
+        self._trade.your_turn(self.lands)
+        self._turn()
+
+    def _turn(self) -> None:
+        """The trade is another: listen in the next bar, or play in it, if there is time to."""
+        plan = self.next
+        if plan is None or plan.listen == self._trade.listens(plan.span.number):
+            return
+        if self.fits(plan, 0.0 if not plan.listen else None):
+            plan.listen = not plan.listen
+            self.offer()
+            self.request()
+
     def _keep(self, plan: Plan) -> None:
         plan.kept = self._track.last(plan.span.length_ticks)
+
+    # What is heard
+
+    def last_call_s(self) -> float | None:
+        """Time until the next bar has to be asked for again, so that the engine is told what was heard until then.
+
+        None if it has been told everything that matters.
+        """
+        plan, asked = self.next, self._asking.asked
+        if plan is None or not self.live or plan.listen or plan.kept is not None or plan.failed:
+            return None
+        told = asked.told if asked is not None and asked.plan is plan else plan.told
+        if not self._ears.began_since(max(told, self._track.told)):
+            return None
+        return self._deadlines.latest_s(plan.span, self._commit_ticks) - LAST_CALL_S
+
+    def _heard(self, plan: Plan) -> tuple[Note, ...]:
+        """What the engine has not been told yet, in ticks from the bar's start."""
+        start = self._song.stage_tick(plan.span.start_tick)
+        now_tick = self._song.stage_tick(self._deadlines.song_tick)
+        return tuple(structs.replace(n, tick=n.tick - start) for n in self._ears.since(self._track.told, now_tick))
 
     # The worker and the stage
 
     def remake(self) -> None:
-        """A parameter, or the bundle, has changed: make the next bar again if there is time."""
+        """A parameter, the bundle or what was heard has changed: make the next bar again if there is time."""
         plan = self.next
         if plan is not None and self.fits(plan):
             plan.failed = False
@@ -179,7 +243,11 @@ class Ahead:
         """Have a bar made after a state; see bridge.players.plan.Asked."""
         parameters = {name: self.parameters[name] for name in self.engine_parameters}
         keep = self._track.states(self._offers)
-        self._asking.bar(plan, after, parameters, keep=keep, live=self.live, fill_tick=fill_tick, spare=spare)
+        listens = self.live and fill_tick is None
+        self._asking.bar(
+            plan, after, parameters, keep=keep, live=self.live, fill_tick=fill_tick, spare=spare,
+            heard=self._heard(plan) if listens else (), told=self._ears.now if listens else self._track.told,
+        )  # fmt: skip
 
     def offer(self) -> None:
         """Offer the next bar as it stands."""

@@ -9,6 +9,7 @@ from bridge.players.deadline import Deadlines
 from bridge.players.grid import Song
 from bridge.players.plan import Asked, Plan
 from engines.engine import Played, Request
+from engines.music import Note
 from engines.parameter import Value
 
 
@@ -69,12 +70,15 @@ class Asking:
         *,
         keep: tuple[int, ...],
         live: bool,
+        heard: tuple[Note, ...] = (),
+        told: int = 0,
         fill_tick: int | None = None,
         spare: bool = False,
     ) -> None:
         """Have a bar made after a state; keep: the other states that are wanted.
 
-        live: the bar has a time. fill_tick, spare: see Asked; else it is the plan's own bar that is made.
+        live: the bar has a time; heard: see Request; told, fill_tick, spare: see Asked. Without the latter two it is
+        the plan's own bar that is made.
         """
         span = plan.span
         request = Request(
@@ -88,12 +92,13 @@ class Asking:
             take=plan.take,
             fill=plan.fill,
             vary=plan.vary,
+            heard=heard,
             time_left_s=self._deadlines.left_s(span) if live else self._song.seconds(span.length_ticks),
         )
-        asked = self._ask(plan if fill_tick is None and not spare else None, fill_tick, spare)
+        asked = self._ask(plan if fill_tick is None and not spare else None, told, fill_tick, spare)
         self._to_worker(Generate(asked.id, after, request, keep))
 
-    def _ask(self, plan: Plan | None, fill_tick: int | None = None, spare: bool = False) -> Asked:
+    def _ask(self, plan: Plan | None, told: int = 0, fill_tick: int | None = None, spare: bool = False) -> Asked:
         self._id += 1
-        self.asked = Asked(self._id, self._now_ns(), plan, fill_tick, spare)
+        self.asked = Asked(self._id, self._now_ns(), told, plan, fill_tick, spare)
         return self.asked

@@ -32,14 +32,23 @@ class Deadlines:
         self._took_s.append((self._now_ns() - since_ns) / 1e9)
 
     @property
+    def song_tick(self) -> int:
+        """The song tick that sounds."""
+        return self._song.song_tick_at(self._now_ns())
+
+    @property
     def bar_s(self) -> float:
         """How long a bar takes, at worst, from asking to having it."""
         return max(self._took_s, default=0.0)
 
     def fits(self, span: BarSpan, commit_ticks: int, cost_s: float | None = None) -> bool:
         """True if a bar asked for now is there so many ticks before it starts. cost_s: if it is not a bar's time."""
+        return self.latest_s(span, commit_ticks, cost_s) > 0.0
+
+    def latest_s(self, span: BarSpan, commit_ticks: int, cost_s: float | None = None) -> float:
+        """Time until the last moment at which a bar that is asked for is there so many ticks before it starts."""
         left_s = (self._song.ns_at(span.start_tick - commit_ticks) - self._now_ns()) / 1e9
-        return left_s > MARGIN_S + (self.bar_s if cost_s is None else cost_s)
+        return left_s - MARGIN_S - (self.bar_s if cost_s is None else cost_s)
 
     def left_s(self, span: BarSpan) -> float:
         """Time until a bar starts."""

@@ -13,7 +13,7 @@ from bridge.players.policy import Listener
 from engines.music import Phrase
 from engines.parameter import Value
 
-WANTED: tuple[Outcome, ...] = ("hit", "hold")
+WANTED: tuple[Outcome, ...] = ("hit", "hold", "listen")
 """Outcomes that are what was asked for."""
 
 
@@ -21,8 +21,9 @@ WANTED: tuple[Outcome, ...] = ("hit", "hold")
 class Plan:
     """The next bar, as it is to be.
 
+    listen: the player is silent, and hears the others
     kept: the bar that hold or again brings back instead of a new one
-    phrase, state: what was made, and the worker's state after it
+    phrase, state: what was made, and the worker's state after it; told: up to where it had been told what was heard
     stale: the performer has changed something since it was asked for
     failed: the engine could not make it
     """
@@ -31,50 +32,59 @@ class Plan:
     take: int = 0
     fill: bool = False
     vary: bool = False
+    listen: bool = False
     kept: Phrase | None = None
     phrase: Phrase | None = None
     state: int | None = None
+    told: int = 0
     stale: bool = False
     failed: bool = False
 
     @property
     def settled(self) -> bool:
         """True if nothing has to be made for it, or can be."""
-        return self.kept is not None or self.failed or (self.phrase is not None and not self.stale)
+        return self.listen or self.kept is not None or self.failed or (self.phrase is not None and not self.stale)
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A chunk as it was sent. replaces: the offer whose rest it takes over in mid-bar."""
+    """A chunk as it was sent. told: see Plan; replaces: the offer whose rest it takes over in mid-bar."""
 
     span: BarSpan
     outcome: Outcome
     phrase: Phrase
     state: int | None = None
+    told: int = 0
     replaces: Offer | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the worker is busy with: a plan's bar, a fill from a song tick, a spare bar, or (none of these) priming."""
+    """What the worker is busy with: a plan's bar, a fill from a song tick, a spare bar, or (none of these) priming.
+
+    told: up to where it was told what was heard
+    """
 
     id: int
     at_ns: int
+    told: int = 0
     plan: Plan | None = None
     fill_tick: int | None = None
     spare: bool = False
 
 
 def offer_of(plan: Plan, late: Value, last: Phrase | None, spare: Phrase | None) -> Offer:
-    """The next bar as it stands: kept, made, or what the late policy says.
+    """The next bar as it stands: silent on purpose, kept, made, or what the late policy says.
 
     late: the policy; last: the bar that was played last, spare: another take that is there; both of any length.
     """
     span = plan.span
+    if plan.listen:
+        return Offer(span, "listen", Phrase(span.length_ticks))
     if plan.kept is not None:
         return Offer(span, "hold", plan.kept)
     if plan.phrase is not None:
-        return Offer(span, "hit", plan.phrase, plan.state)
+        return Offer(span, "hit", plan.phrase, plan.state, plan.told)
     if late == "alternate" and spare is not None:
         return Offer(span, "alternate", fitted(spare, span.length_ticks))
     if late != "rest" and last is not None and (last.notes or last.loop):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from bridge.control.heard import Ears, Hearing
 from bridge.messages.stage import BarStarted, Chunk, Refused
 from bridge.messages.worker import Generate, Made, Prime
 from bridge.players.ahead import Ahead
@@ -26,7 +27,8 @@ class Planner:
     """One player's bars.
 
     parameters: the engine's (named in `engine_parameters`) and the player's own; pitches: General MIDI to what is sent
-    to_stage, to_worker: send; now_ns: perf_counter_ns; on_cued: called when `cued` may have changed
+    to_stage, to_worker: send; now_ns: perf_counter_ns; ears: what the player hears
+    on_cued: called when `cued` may have changed
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Planner:
         to_worker: Callable[[Prime | Generate], None],
         listener: Listener,
         now_ns: Callable[[], int],
+        ears: Ears | None = None,
     ) -> None:
         self.counters = Counters()
         self.on_cued: Callable[[], None] = lambda: None
@@ -56,11 +59,13 @@ class Planner:
         self._ahead = ahead = Ahead(
             song, parameters, engine_parameters,
             deadlines=self._deadlines, asking=self._asking, offers=self._offers, track=self._track,
+            ears=ears or Ears(Hearing(), ()),
         )  # fmt: skip
         self._continued: BarSpan | None = None  # the bar that was stopped in its middle and goes on: counted already
 
         # What the performer asks of the next bar alone; bridge.players.ahead says what each does.
         self.again, self.vary, self.hold, self.changed = ahead.again, ahead.vary, ahead.hold, ahead.remake
+        self.trade, self.your_turn, self.last_call_s = ahead.trade, ahead.your_turn, ahead.last_call_s
 
     @property
     def parameters(self) -> Parameters:
@@ -109,6 +114,7 @@ class Planner:
         """
         ahead, track = self._ahead, self._track
         ahead.epoch, ahead.begun, self._continued = epoch, False, None
+        ahead.deaf()
         self._offers.clear()
         span = self._song.grid.bar_at(position_tick)
         again = track.current
@@ -116,7 +122,7 @@ class Planner:
             track.afresh()
             ahead.afresh()
         elif again and span == again.span and position_tick > span.start_tick:  # continued where it stopped
-            ahead.next = Plan(span, phrase=again.phrase, state=track.state)
+            ahead.next = Plan(span, phrase=again.phrase, state=track.state, listen=again.outcome == "listen")
             track.back()
             self._continued = span
             return
@@ -127,7 +133,7 @@ class Planner:
     def cued(self, epoch: int) -> bool:
         """True when the first bar of the epoch can be offered, or cannot be made for want of a worker."""
         plan = self.next
-        made = plan is None or plan.phrase is not None or plan.kept is not None or plan.failed
+        made = plan is None or plan.phrase is not None or plan.settled
         return epoch == self._ahead.epoch and (made or not self._asking.up)
 
     def begin(self) -> None:
@@ -231,8 +237,8 @@ class Planner:
         if asked.fill_tick is not None:
             self._fill_made(message, asked.fill_tick)
         elif plan is not None and asked.plan is plan:
-            plan.phrase, plan.state = message.phrase, message.id
-            if plan.kept is None:
+            plan.phrase, plan.state, plan.told = message.phrase, message.id, asked.told
+            if plan.kept is None and not plan.listen:
                 self._ahead.offer()
             self.on_cued()
         else:
@@ -280,7 +286,8 @@ class Planner:
     def fill(self) -> None:
         """A fill from the next beat, if a beat of the bar is left by then; else the next bar."""
         current, before = self.current, self._track.before
-        ready = current is not None and before is not None and self._asking.free and self._ahead.live
+        plays = current is not None and current.outcome != "listen" and self._ahead.live
+        ready = plays and before is not None and self._asking.free
         tick = self._deadlines.next_beat(current.span) if current is not None and ready else None
         if current is None or before is None or tick is None:
             self._ahead.change(fill=True)

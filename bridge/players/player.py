@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from bridge.control.heard import Ears, Hearing
 from bridge.control.surface import ROOT, Node
-from bridge.messages.stage import Mute
+from bridge.messages.stage import Mix, Mute
 from bridge.messages.worker import Failed, Generate, Load, Made, Prime, Primed, WorkerReady
 from bridge.players.grid import Song
 from bridge.players.planner import Planner
-from bridge.players.policy import PLAYER_PARAMETERS, Listener
+from bridge.players.policy import PLAYER_PARAMETERS, TRADE_ANSWER, TRADE_LISTEN, Listener
 from bridge.players.supervisor import Supervisor
 from bridge.set import PlayerSet
 from engines.bundle import find
@@ -34,6 +36,7 @@ class Player:
         to_stage: Callable[[Any], None],
         listener: Listener,
         now_ns: Callable[[], int],
+        hearing: Hearing,
     ) -> None:
         self.name = name
         self.config = config
@@ -45,6 +48,7 @@ class Player:
         self._seed = seed
         self._bundle = config.bundle
         self._incoming: Supervisor | None = None
+        self._last_call: asyncio.TimerHandle | None = None
         self._supervisor = self._supervise(config.bundle)
         self.on_changed: Callable[[], None] = lambda: None
         self.planner = Planner(
@@ -58,6 +62,7 @@ class Player:
             to_worker=self._send_worker,
             listener=listener,
             now_ns=now_ns,
+            ears=Ears(hearing, config.hears),
         )
 
     @property
@@ -81,6 +86,8 @@ class Player:
 
     def close(self) -> None:
         """End the worker."""
+        if self._last_call is not None:
+            self._last_call.cancel()
         for supervisor in (self._supervisor, self._incoming):
             if supervisor is not None:
                 supervisor.close()
@@ -95,6 +102,8 @@ class Player:
             self._node("again", "nothing", "the bar that sounds, once more", act=lambda _: planner.again()),
             self._node("vary", "nothing", "something other than what would come", act=lambda _: planner.vary()),
             self._node("fill", "nothing", "a fill from the next beat", act=lambda _: planner.fill()),
+            self._node("trade", "bars to listen, bars to answer", "trade fours, or as many as said", act=self.trade),
+            self._node("your_turn", "nothing", "answer from the next bar on", act=lambda _: planner.your_turn()),
             self._switch_node("hold", "loop the bar that sounds", planner.hold, lambda: planner.holding),
             self._switch_node("mute", "silence, while the music goes on", self.mute, lambda: self.muted),
         ]
@@ -126,7 +135,39 @@ class Player:
     def set(self, name: str, value: object) -> None:
         """Set a parameter. Raises SidemanError that names it and says what it takes."""
         before = self.parameters.snapshot().get(name)
-        if self.parameters.set(name, value) != before and name in self.planner.engine_parameters:
+        if self.parameters.set(name, value) == before:
+            return
+        if name in self.planner.engine_parameters:
+            self.planner.changed()
+        elif name in (TRADE_LISTEN.name, TRADE_ANSWER.name):
+            self.planner.trade()
+        elif name in ("gain", "pan"):
+            self._to_stage(Mix(self.name, float(self.parameters["gain"]), float(self.parameters["pan"])))
+
+    def trade(self, arguments: tuple[Any, ...]) -> None:
+        """Listen and answer in turn, by bars: "4 4", or 4 and 4; 0 0 is off. Raises SidemanError."""
+        words = " ".join(str(argument) for argument in arguments).split()
+        if len(words) != 2:
+            raise SidemanError("trade takes bars to listen and bars to answer, such as 4 4; 0 0 ends it")
+        bars = [table.check(word) for table, word in zip((TRADE_LISTEN, TRADE_ANSWER), words, strict=True)]
+        self.parameters.set(TRADE_LISTEN.name, bars[0])
+        self.parameters.set(TRADE_ANSWER.name, bars[1])
+        self.planner.trade()
+
+    def heard(self) -> None:
+        """Something was played where this player may listen: see that its engine is told in time."""
+        if self._last_call is None:
+            self._call_last()
+
+    def _call_last(self) -> None:
+        """Have the next bar made once more, at the last moment; it is looked for again, as the tempo may turn."""
+        self._last_call = None
+        left_s = self.planner.last_call_s()
+        if left_s is None:
+            return
+        if left_s > 0.0:
+            self._last_call = asyncio.get_running_loop().call_later(left_s, self._call_last)
+        else:
             self.planner.changed()
 
     def mute(self, on: bool) -> None:

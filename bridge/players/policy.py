@@ -10,6 +10,15 @@ from bridge.players.grid import BarSpan
 from engines.music import Phrase
 from engines.parameter import Parameter
 
+TRADE_LISTEN = Parameter(
+    name="trade_listen", kind="int", default=0, low=0, high=64, unit="bars",
+    help="bars it listens in when it trades; 0: until it is its turn",
+)  # fmt: skip
+TRADE_ANSWER = Parameter(
+    name="trade_answer", kind="int", default=0, low=0, high=64, unit="bars",
+    help="bars it answers in when it trades; 0: it does not trade",
+)  # fmt: skip
+
 PLAYER_PARAMETERS = (
     Parameter(
         name="late", kind="choice", default="repeat", choices=("repeat", "rest", "alternate"),
@@ -21,6 +30,12 @@ PLAYER_PARAMETERS = (
     ),
     Parameter(
         name="fill_every", kind="int", default=0, low=0, high=64, unit="bars", help="each so many bars a fill; 0 is off"
+    ),
+    TRADE_LISTEN,
+    TRADE_ANSWER,
+    Parameter(name="gain", kind="float", default=0.0, low=-60.0, high=12.0, unit="dB", help="loudness, of sound"),
+    Parameter(
+        name="pan", kind="float", default=0.0, low=-1.0, high=1.0, help="from left (-1) to right (1), of sound"
     ),
 )  # fmt: skip
 """Of every player, whatever its engine; their names are among engines.parameter.RESERVED_NAMES."""
@@ -35,6 +50,7 @@ class Counters:
     repeat: int = 0
     rest: int = 0
     hold: int = 0
+    listen: int = 0
     dropped: int = 0
     headroom_last: float = 1.0
     headroom_min: float = 1.0
@@ -47,7 +63,8 @@ class Counters:
     def counts(self) -> dict[Outcome, int]:
         """Bars of each outcome."""
         return {
-            "hit": self.hit, "alternate": self.alternate, "repeat": self.repeat, "rest": self.rest, "hold": self.hold
+            "hit": self.hit, "alternate": self.alternate, "repeat": self.repeat, "rest": self.rest, "hold": self.hold,
+            "listen": self.listen,
         }  # fmt: skip
 
     def count(self, outcome: Outcome, headroom: float | None = None) -> None:

@@ -17,7 +17,8 @@ class Track:
     """The bar that sounds, those before it, and the worker's states around it.
 
     current: what sounds; state: the worker's after it (0: its start; None: it must be primed), before: the one before
-    it; spare: another take, in case that a bar is late
+    it; spare: another take, in case that a bar is late; told: up to where the engine has been told what was heard, by
+    bridge.control.heard's count
     """
 
     def __init__(self) -> None:
@@ -25,6 +26,7 @@ class Track:
         self.state: int | None = 0
         self.before: int | None = None
         self.spare: Phrase | None = None
+        self.told = 0
         self._history: deque[Played] = deque(maxlen=HISTORY_BARS)
 
     @property
@@ -34,7 +36,7 @@ class Track:
 
     def last(self, length: int) -> Phrase | None:
         """The bar that was played last, in a bar of so many ticks; None if there is none."""
-        return fitted(self.current.phrase, length) if self.current is not None else None
+        return fitted(self._history[-1].phrase, length) if self._history else None
 
     def afresh(self) -> None:
         """As if nothing had been played."""
@@ -43,19 +45,21 @@ class Track:
 
     def back(self) -> None:
         """The bar that sounded has been stopped in its middle, and will be played on."""
-        if self._history:
+        if self._history and self.current is not None and self.current.outcome != "listen":
             self._history.pop()
         self.state = self.before
 
     def began(self, offer: Offer) -> None:
-        """A bar has begun. One that comes again leaves the engine where it was."""
+        """A bar has begun. One that comes again, or in which it listens, leaves the engine where it was."""
         self.before = self.state
-        if offer.outcome != "hold":
+        if offer.outcome not in ("hold", "listen"):
             self.state = offer.state
         if offer.outcome == "alternate":
             self.spare = None
+        self.told = max(self.told, offer.told)
         self.current = offer
-        self._history.append(Played(offer.span.meter, offer.phrase))
+        if offer.outcome != "listen":
+            self._history.append(Played(offer.span.meter, offer.phrase))
 
     def turned(self, offer: Offer) -> None:
         """In its middle, the bar that sounds has become another; its state is for the caller to say."""

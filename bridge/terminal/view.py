@@ -34,7 +34,7 @@ GHOST_BELOW, ACCENT_FROM = 48, 104
 NAME_WIDTH = max(len(drum.name) for drum in DRUMS)
 
 
-WANTED: tuple[Outcome, ...] = ("hit", "hold")
+WANTED: tuple[Outcome, ...] = ("hit", "hold", "listen")
 """Outcomes that are what was wanted; the others count as late."""
 
 
