@@ -22,6 +22,7 @@ COMMANDS = {
     "init": "write a commented set file",
     "bundles": "list the bundles there are, and verify them",
     "ports": "list MIDI ports and sound devices",
+    "calibrate": "measure how late an output sounds, and make up for it",
     "latency": "say how long it is from asking to hearing, for each player and output",
     "doctor": "say what works on this machine, what does not, and the remedy",
     "check": "hold an engine of your own against the rules",
