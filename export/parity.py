@@ -161,11 +161,15 @@ def _gap(one: list[_Call], other: list[_Call]) -> float:
     """The largest difference of any output, over the calls before the two went separate ways."""
     gap = 0.0
     for a, b in zip(one, other, strict=False):
-        if a.graph != b.graph or any(not np.allclose(a.inputs[k], b.inputs[k], atol=MAX_ABS) for k in a.inputs):
+        if a.graph != b.graph or not all(_near(a.inputs[name], b.inputs[name]) for name in a.inputs):
             break
         for x, y in zip(a.outputs, b.outputs, strict=True):
             gap = max(gap, float(np.abs(x.astype(np.float64) - y).max(initial=0.0)))
     return gap
+
+
+def _near(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    return one.shape == other.shape and np.allclose(one, other, atol=MAX_ABS)
 
 
 def _equal(one: Bar, other: Bar) -> bool:

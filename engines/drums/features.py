@@ -1,8 +1,8 @@
 """What the groove network sees before each step: the past around it, and every past bar as a candidate to copy.
 
 One definition, two ways to it: `tables` makes the features of whole pieces at once for training and evaluation,
-`Window` those of one bar step by step for playing, where everything that cannot change within the bar is made up
-front. tests/engines/test_groove_features.py holds them equal.
+`Window` those of one bar for playing, for any guess at its masks. tests/engines/test_groove_features.py holds them
+equal.
 
 A *line* is the music so far as masks, one a step, in one metre of n steps a bar. Bars of another metre are fitted to
 it by repeating or cutting (`fitted`), so that a lag of k n steps is always the same place k bars ago.
@@ -45,6 +45,7 @@ CANDIDATES = len(SHORT_LAGS) + BAR_LAGS
 SPANS = (4, 8, 16, 32)
 """Steps over which a candidate's agreement with what was played is counted."""
 
+SPAN_MAX = max(SPANS)
 DISTANCE_SPAN = 16
 RUN_MAX = 64
 AGREEMENTS = len(SPANS) + 3
@@ -57,8 +58,18 @@ SCALE = np.array([*(1 / span for span in SPANS), 1 / 16, 1 / 8, 1 / 8], np.float
 CONTEXT = 3 * STEPS_MAX + 4 + 8 + 4 + 1
 PAST = NEAR_LAGS + sum(last - first + 1 for _, first, last in AROUND_BARS)
 
+_AROUND = [(bars, extra) for bars, first, last in AROUND_BARS for extra in range(first, last + 1)]
+_PAST_STEPS = np.array([*range(1, NEAR_LAGS + 1), *(extra for _, extra in _AROUND)], np.int64)
+_PAST_BARS = np.array([0] * NEAR_LAGS + [bars for bars, _ in _AROUND], np.int64)
+_COPY_STEPS = np.array([*SHORT_LAGS, *[0] * BAR_LAGS], np.int64)
+_COPY_BARS = np.array([*[0] * len(SHORT_LAGS), *range(1, BAR_LAGS + 1)], np.int64)
+"""Lags as so many steps and so many bars."""
+
 _HITS = np.array([bin(mask).count("1") for mask in range(MASKS)] + [len(bin(MASKS)) - 3] * MASKS, np.uint8)
 """Bits of a mask; of anything compared with NO_MUSIC, all nine."""
+
+_TOLD = np.stack([np.arange(2 * MASKS) == 0, _HITS], axis=1).astype(np.float32)
+"""Of a candidate's mask XOR what was played: 1 if they agree, and the instruments that differ; [2 MASKS, 2]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +97,12 @@ def fitted(masks: NDArray[np.uint16], steps: int) -> NDArray[np.uint16]:
 
 def past_lags(steps: int) -> NDArray[np.int64]:
     """Lags of Tables.past, in steps, for bars of so many steps: int64 [PAST]."""
-    around = [bars * steps + extra for bars, first, last in AROUND_BARS for extra in range(first, last + 1)]
-    return np.array([*range(1, NEAR_LAGS + 1), *around], np.int64)
+    return _PAST_STEPS + steps * _PAST_BARS
 
 
 def copy_lags(steps: int) -> NDArray[np.int64]:
     """Lags of Tables.copies, in steps: int64 [CANDIDATES]."""
-    return np.array([*SHORT_LAGS, *(bars * steps for bars in range(1, BAR_LAGS + 1))], np.int64)
+    return _COPY_STEPS + steps * _COPY_BARS
 
 
 def context(meter: Meter, bar: int) -> NDArray[np.float32]:
@@ -173,67 +183,57 @@ def _running(values: NDArray[np.uint8] | NDArray[np.bool_]) -> NDArray[np.int64]
 
 def _popularity(bars: NDArray[np.int16]) -> NDArray[np.uint8]:
     """How many of the past bars have the mask that each has here: [n, BAR_LAGS] of masks -> uint8 [n, BAR_LAGS]."""
-    same = np.add.reduce(bars[:, :, None] == bars[:, None, :], axis=2, dtype=np.uint8)
+    same = np.add.reduce(bars[:, :, None] == bars[:, None, :], axis=1, dtype=np.uint8)
     return np.where(bars == NO_MUSIC, np.uint8(0), same)
 
 
 class Window:
-    """The features of one bar while it is written.
+    """The features of one bar for any guess at its masks: those of a step follow from the masks before it alone.
 
-    history: masks of the bars before it, oldest first, any metres. `past`, `copies` and `agreement` are the features
-    of `step`, as one row of Tables, agreement already scaled; `write(mask)` goes on to the next. `absent` says for all
-    steps of the bar which candidates lie before the first: bool [n, CANDIDATES].
+    `absent` says which candidates lie before the first step there is: bool [n, CANDIDATES].
     """
 
     def __init__(self, history: Sequence[NDArray[np.uint16]], steps: int) -> None:
-        known = [fitted(masks, steps) for masks in history[-(BAR_LAGS + RUN_MAX // steps + 2) :]]
-        recent, front = RUN_MAX, BAR_LAGS * steps + RUN_MAX
-        heard = np.concatenate([np.full(front, NO_MUSIC, np.uint16), *known])[-front:]
-        self._line = np.concatenate([heard, np.zeros(steps, np.uint16)]).astype(np.int64)
-        self._first = front
-        at = np.arange(front - recent, front + steps)[:, None]
-        self._past_at = at[recent:] - past_lags(steps)
-        copy_at = at - copy_lags(steps)
-        self._copy_at = copy_at[recent:]
-        before, there = self._line[at[:recent]], self._line[copy_at[:recent]]
-        played = before != NO_MUSIC
-        same = (there == before) & played
-        # Sums up to each step of the recent past and of this bar: steps agreed, instruments that differed.
-        self._same = np.zeros((recent + steps + 1, CANDIDATES), np.float32)
-        self._distance = np.zeros((recent + steps + 1, CANDIDATES), np.float32)
-        np.cumsum(same, axis=0, out=self._same[1 : recent + 1])
-        np.cumsum(_HITS[there ^ before] * played, axis=0, out=self._distance[1 : recent + 1])
-        self._run = np.where(same.all(axis=0), recent, same[::-1].argmin(axis=0)).astype(np.float32)
-        self._since = recent + np.arange(steps)[:, None] - np.array(SPANS)
-        self._recent = recent
-        self.absent = self._line[self._copy_at] == NO_MUSIC
+        """history: masks of the bars before it, oldest first, any metres; steps: n, of the bar."""
+        front = BAR_LAGS * steps + RUN_MAX
+        known = [fitted(masks, steps) for masks in history[-(BAR_LAGS + RUN_MAX // steps + 1) :]]
+        silence = np.full(max(0, front - steps * len(known)), NO_MUSIC, np.int64)
+        self._line = np.concatenate([silence, *known, np.zeros(steps, np.int64)])[-front - steps :]
+        at = np.arange(front, front + steps)[:, None]
+        self._past_at, self._copy_at = at - past_lags(steps), at - copy_lags(steps)
+        copies = self._line[self._copy_at]
+        self.absent = copies == NO_MUSIC
         # Whole bars ago are known for all steps of the bar by now.
-        self._counts = np.zeros((AGREEMENTS, CANDIDATES), np.float32)
-        self._popular = np.zeros((steps, CANDIDATES), np.float32)
-        bars = self._line[self._copy_at[:, len(SHORT_LAGS) :]].astype(np.int16)
-        self._popular[:, len(SHORT_LAGS) :] = _popularity(bars)
-        self.agreement = np.zeros((CANDIDATES, AGREEMENTS), np.float32)
-        self.step = 0
-        self._look()
+        self._popular = np.zeros((steps, CANDIDATES), np.uint8)
+        self._popular[:, len(SHORT_LAGS) :] = _popularity(copies[:, len(SHORT_LAGS) :].astype(np.int16))
+        # Backwards from the bar: steps agreed in a row, and all that is told, summed from the bar's start, so below 0.
+        at = np.arange(front - 1, front - 1 - RUN_MAX, -1)[:, None]
+        played = self._line[at]
+        told = _TOLD[self._line[at - copy_lags(steps)] ^ played] * (played != NO_MUSIC)[:, :, None]
+        self._agreed = np.where(told[:, :, 0].all(axis=0), RUN_MAX, told[:, :, 0].argmin(axis=0))
+        self._told = np.zeros((SPAN_MAX + steps, CANDIDATES, 2), np.float32)
+        np.add.accumulate(-told[:SPAN_MAX], axis=0, out=self._told[SPAN_MAX - 1 :: -1])
 
-    def _look(self) -> None:
-        step, row, counts = self.step, self._recent + self.step, self._counts
-        self.past = self._line[self._past_at[step]]
-        self.copies = self._line[self._copy_at[step]]
-        np.subtract(self._same[row], self._same[self._since[step]], out=counts[: len(SPANS)])
-        counts[len(SPANS)] = self._run
-        np.subtract(self._distance[row], self._distance[row - DISTANCE_SPAN], out=counts[len(SPANS) + 1])
-        counts[len(SPANS) + 2] = self._popular[step]
-        np.multiply(counts.T, SCALE, out=self.agreement)
-
-    def write(self, mask: int) -> None:
-        """Put a mask at the current step and move to the next; at the bar's end the features stay the last step's."""
-        row = self._recent + self.step
-        self._line[self._first + self.step] = mask
-        same = self.copies == mask
-        np.add(self._same[row], same, out=self._same[row + 1])
-        np.add(self._distance[row], _HITS[self.copies ^ mask], out=self._distance[row + 1])
-        self._run = np.minimum((self._run + 1.0) * same, RUN_MAX)
-        self.step += 1
-        if self.step < len(self._past_at):
-            self._look()
+    def look(
+        self, masks: NDArray[np.uint16], first: int, last: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+        """past [k, PAST], copies [k, CANDIDATES] and scaled agreement [k, CANDIDATES, AGREEMENTS] of steps first to
+        last - 1 of the bar, where masks [n] are guessed."""
+        self._line[-len(masks) :] = masks
+        copies = self._line[self._copy_at[:last]]
+        told = _TOLD[copies[:-1] ^ masks[: last - 1, None]]
+        here, end = SPAN_MAX + first, SPAN_MAX + last
+        np.add.accumulate(told, axis=0, out=self._told[SPAN_MAX + 1 : end])
+        agreement = np.empty((last - first, CANDIDATES, AGREEMENTS), np.float32)
+        now = self._told[here:end]
+        for j, span in enumerate(SPANS):
+            np.subtract(now[:, :, 0], self._told[here - span : end - span, :, 0], out=agreement[:, :, j])
+        step = np.arange(last)[:, None]
+        differed = np.concatenate([-1 - self._agreed[None], np.where(told[:, :, 0], -1 - RUN_MAX, step[:-1])])
+        run = step[first:] - 1 - np.maximum.accumulate(differed, axis=0)[first:]
+        np.minimum(run, RUN_MAX, out=agreement[:, :, len(SPANS)], casting="same_kind")
+        before = self._told[here - DISTANCE_SPAN : end - DISTANCE_SPAN]
+        np.subtract(now[:, :, 1], before[:, :, 1], out=agreement[:, :, len(SPANS) + 1])
+        agreement[:, :, len(SPANS) + 2] = self._popular[first:last]
+        agreement *= SCALE
+        return self._line[self._past_at[first:last]], copies[first:], agreement

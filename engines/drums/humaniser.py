@@ -15,8 +15,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.drums.bar import INSTRUMENTS, Bar
-from engines.drums.features import NO_MUSIC
+from engines.drums.bar import INSTRUMENTS, Bar, hits
+from engines.drums.features import NO_MUSIC, STEPS_MAX
 from engines.music import STEP_TICKS
 
 BACK, AHEAD = 16, 8
@@ -52,6 +52,9 @@ WIDTH = np.array([4.0, STEP_TICKS / BINS])
 """Of a bin of velocity, and of one of offset in ticks."""
 
 _BITS = np.arange(INSTRUMENTS)
+_PLACES = np.arange(STEPS_MAX) % BEAT
+_SPREAD = np.stack([np.eye(INSTRUMENTS, COLUMNS) + (np.arange(COLUMNS) == INSTRUMENTS + i) for i in range(BEAT)])
+"""From instruments to COLUMNS, for each place in the beat: [BEAT, 9, COLUMNS]."""
 
 UNIT = 128.0
 """Velocity and offset are divided by this; a power of two, so that sums stay exact."""
@@ -200,7 +203,7 @@ class Played:
 
 
 class Performance:
-    """The features of one bar while it is played, step by step."""
+    """The features of one bar while it is played: made for the whole bar, to which each step that is played adds."""
 
     def __init__(self, history: Sequence[Bar], masks: NDArray[np.uint16]) -> None:
         """history: bars before it, any metres; masks: of the whole bar."""
@@ -212,52 +215,52 @@ class Performance:
             steps = len(history[recent].masks)
             count += steps
             same += steps == n and count == (same + 1) * n
-        self._line = np.full(before + n + AHEAD, NO_MUSIC, np.int64)
-        self._line[before : before + n] = masks
-        self._played = np.zeros((before + n, 2, INSTRUMENTS), np.float32)
-        self._sums = np.zeros((before + n + 1, 3, COLUMNS))
-        places = np.zeros((n, len(PLACE_SPANS), 3, INSTRUMENTS))
+        line = np.full(before + n + AHEAD, NO_MUSIC, np.int64)
+        line[before : before + n] = masks
+        rows = np.zeros((3, COLUMNS, before + n))  # as _row, time last: numpy sums along the last axis fastest
+        rows[2, :INSTRUMENTS, before:] = hits(masks).T
+        place = np.arange(-before, n) % BEAT
         if count:
-            bars = history[recent:]
-            velocity = np.concatenate([bar.velocity for bar in bars])[-before:]
-            offset = np.concatenate([bar.offset for bar in bars])[-before:]
-            place = np.concatenate([np.arange(len(bar.masks)) for bar in bars])[-before:] % BEAT
-            first = before - len(place)
-            played = _scaled(velocity, offset)
-            rows = _row(played, velocity > 0, place)
-            self._line[first:before] = np.concatenate([bar.masks for bar in bars])[-before:]
-            self._played[first:before] = played
-            np.cumsum(rows, axis=0, out=self._sums[first + 1 : before + 1])
-            for i, span in enumerate(PLACE_SPANS):
-                ago = min(span, same) * n
-                places[:, i] = rows[len(rows) - ago :, :, :INSTRUMENTS].reshape(-1, n, 3, INSTRUMENTS).sum(axis=0)
-        self._means = np.empty((n, MEANS), np.float32)
-        self._means[:, _RUNNING:] = _means(places)
-        self._before = before
-        self._lags = before - heard_lags(n)
-        self._spans = before - np.array(MEAN_SPANS)
-        self._summed = 0
+            bars, known = history[recent:], slice(max(0, before - count), before)
+            line[known] = np.concatenate([bar.masks for bar in bars])[-before:]
+            velocity = np.concatenate([bar.velocity for bar in bars])[-before:].T
+            rows[0, :INSTRUMENTS, known] = velocity
+            rows[1, :INSTRUMENTS, known] = np.concatenate([bar.offset for bar in bars])[-before:].T
+            rows[2, :INSTRUMENTS, known] = velocity > 0
+            place[known] = np.concatenate([_PLACES[: len(bar.masks)] for bar in bars])[-before:]
+        rows[:2] /= UNIT
+        drums = rows[:, :INSTRUMENTS]
+        np.multiply(drums.sum(axis=1)[:, None], place == np.arange(BEAT)[:, None], out=rows[:, INSTRUMENTS:])
+        sums = np.empty((n, len(MEAN_SPANS), 3, COLUMNS))
+        for i, span in enumerate(MEAN_SPANS):
+            first = before - span
+            sums[0, i] = rows[:, :, first:before].sum(axis=2)
+            entered_less_left = rows[:, :, before:-1] - rows[:, :, first : first + n - 1]
+            sums[1:, i] = sums[0, i] + np.cumsum(entered_less_left, axis=2).transpose(2, 0, 1)
+        places = np.empty((n, len(PLACE_SPANS), 3, INSTRUMENTS))
+        for i, span in enumerate(PLACE_SPANS):
+            bars_ago = drums[:, :, before - min(span, same) * n : before].reshape(3, INSTRUMENTS, -1, n)
+            places[:, i] = bars_ago.sum(axis=2).transpose(2, 0, 1)
+        at = np.arange(before, before + n)[:, None]
+        self._around = line[at + np.arange(-BACK, AHEAD + 1)]
+        self._heard = drums[:2].transpose(2, 0, 1)[at - heard_lags(n)].astype(np.float32).reshape(n, HEARD)
+        self._means = np.concatenate([_means(sums), _means(places)], axis=1)
+        self._sums, self._hits = sums, np.maximum(sums[:, :, 2:], 1.0)
+        self._running = parts_of_means(self._means)[0]
+        self._steps_heard = self._heard.reshape(n * LAGS, 2, INSTRUMENTS)
 
     def look(self, step: int) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]:
         """around [1, AROUND], heard [1, HEARD] and means [1, MEANS] of a step; those before it have been played."""
-        at = self._before + step
-        if self._summed < step:  # steps without a hit add nothing
-            self._sums[self._before + self._summed + 1 : at + 1] = self._sums[self._before + self._summed]
-            self._summed = step
-        around = self._line[at - BACK : at + AHEAD + 1][None]
-        heard = self._played[self._lags + step].reshape(1, HEARD)
-        means = self._means[step : step + 1]
-        means[:, :_RUNNING] = _means((self._sums[at] - self._sums[self._spans + step])[None])
-        return around, heard, means
+        mean = self._running[step, :, :2]
+        np.divide(self._sums[step, :, :2], self._hits[step], out=mean, casting="same_kind")
+        row = slice(step, step + 1)
+        return self._around[row], self._heard[row], self._means[row]
 
-    def play(self, step: int, values: NDArray[np.int64], on: NDArray[np.bool_]) -> None:
-        """Say how a step was played after `look` at it: velocity and offset [2, 9], 0 where `on` [9] is not."""
-        at = self._before + step
-        played = self._played[at]
-        np.divide(values, UNIT, out=played, casting="same_kind")
-        row = np.zeros((3, COLUMNS))
-        row[:2, :INSTRUMENTS] = played
-        row[2, :INSTRUMENTS] = on
-        row[:, INSTRUMENTS + step % BEAT] = row.sum(axis=1)
-        np.add(self._sums[at], row, out=self._sums[at + 1])
-        self._summed = step + 1
+    def play(self, step: int, values: NDArray[np.int64]) -> None:
+        """Say how a step was played after `look` at it: velocity and offset [2, 9], 0 where there is no hit."""
+        played = values / UNIT
+        # The next step hears it at the first lag, the one after at the second: down the diagonal.
+        self._steps_heard[(step + 1) * LAGS :: LAGS + 1][:NEAR] = played
+        row = played @ _SPREAD[step % BEAT]
+        for i, span in enumerate(MEAN_SPANS):
+            self._sums[step + 1 : step + 1 + span, i, :2] += row

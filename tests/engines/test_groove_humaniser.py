@@ -45,7 +45,7 @@ def test_step_by_step_equals_the_whole_piece(meter: str) -> None:
             np.testing.assert_array_equal(heard, whole.heard(row))
             np.testing.assert_array_equal(means, whole.means(row))
             values = np.stack([bar.velocity[step], bar.offset[step]]).astype(np.int64)
-            performance.play(int(step), values, bar.velocity[step] > 0)
+            performance.play(int(step), values)
 
 
 def test_the_whole_piece_sees_beyond_the_bar() -> None:
