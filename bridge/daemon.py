@@ -28,6 +28,7 @@ from bridge.control.stagehand import Stagehand
 from bridge.control.surface import ROOT, Node, Surface
 from bridge.control.tape import Tape
 from bridge.control.transport import Transport
+from bridge.files.loopwav import SessionLoops
 from bridge.messages.stage import (
     AskStatus,
     BarStarted,
@@ -83,12 +84,14 @@ class Daemon:
     def __init__(self, set_: Set, options: LiveOptions, view: View) -> None:
         self.surface = Surface()
         self.hearing = Hearing()
+        self.loops = SessionLoops(set_.loops)
         self.song = Song(set_.meter, round(set_.tempo_bpm * 1000))
         self.transport = Transport(self.song, self._to_stage, time.perf_counter_ns)
         self.players = {
             name: Player(
                 name, config, song=self.song, seed=set_.seed + number * SEED_STRIDE,
                 to_stage=self._to_stage, listener=self, now_ns=time.perf_counter_ns, hearing=self.hearing,
+                loops=self.loops,
             )
             for number, (name, config) in enumerate(set_.players.items())
         }  # fmt: skip
@@ -160,6 +163,7 @@ class Daemon:
         await self.tape.finish(self._end_tick)
         for player in self.players.values():
             player.close()
+        self.loops.close()
         self.osc.close()
 
     # The surface

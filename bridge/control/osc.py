@@ -20,7 +20,7 @@ from bridge.control.surface import ROOT, Node, Surface
 from bridge.control.wire import Incoming, bar_packets, encode, parse
 from bridge.players.grid import BarSpan
 from engines.errors import SidemanError
-from engines.music import Phrase
+from engines.music import TICKS_PER_BEAT, Phrase
 from engines.parameter import Value
 
 MESSAGES_PER_WAKE = 128
@@ -100,9 +100,13 @@ class OscDoor:
                 self._send(packet, target)
 
     def broadcast_bar(self, player: str, span: BarSpan, phrase: Phrase) -> None:
-        """Send a whole bar ahead of its time."""
+        """Send a whole bar ahead of its time: its notes, and the file of a bar of audio."""
+        loop = phrase.loop
+        if loop is not None:
+            told = (span.number, loop.path, loop.tempo_mbpm / 1000, loop.ticks / TICKS_PER_BEAT)
+            self.broadcast(f"{ROOT}/{player}/loop", told)
         address = f"{ROOT}/{player}/bar"
-        targets = self.clients.wanting(address)
+        targets = self.clients.wanting(address) if phrase.notes or loop is None else []
         for packet in bar_packets(address, span.number, phrase.notes) if targets else ():
             for target in targets:
                 self._send(packet, target)

@@ -19,8 +19,8 @@ PACKET_BYTES_MAX = 1400
 NOTES_PER_PACKET = 60
 """20 bytes each, beside an address and three numbers."""
 
-TEXT_MAX = 300
-"""Bytes of a string that we send."""
+TEXT_MAX = 1000
+"""Bytes of a string that we send: the path of a loop's file has room in a packet."""
 
 MESSAGES_MAX = 512
 """In a bundle."""

@@ -284,9 +284,9 @@ class Planner:
         self._ahead.change(take=number)
 
     def fill(self) -> None:
-        """A fill from the next beat, if a beat of the bar is left by then; else the next bar."""
+        """A fill from the next beat, if a beat of the bar is left by then; else, or with a loop, the next bar."""
         current, before = self.current, self._track.before
-        plays = current is not None and current.outcome != "listen" and self._ahead.live
+        plays = current is not None and current.outcome != "listen" and not current.phrase.loop and self._ahead.live
         ready = plays and before is not None and self._asking.free
         tick = self._deadlines.next_beat(current.span) if current is not None and ready else None
         if current is None or before is None or tick is None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from bridge.control.heard import Ears, Hearing
 from bridge.control.surface import ROOT, Node
+from bridge.files.loopwav import SessionLoops
 from bridge.messages.stage import Mix, Mute
 from bridge.messages.worker import Failed, Generate, Load, Made, Prime, Primed, WorkerReady
 from bridge.players.grid import Song
@@ -37,6 +38,7 @@ class Player:
         listener: Listener,
         now_ns: Callable[[], int],
         hearing: Hearing,
+        loops: SessionLoops,
     ) -> None:
         self.name = name
         self.config = config
@@ -46,6 +48,7 @@ class Player:
         self._to_stage = to_stage
         self._listener = listener
         self._seed = seed
+        self._loops = loops
         self._bundle = config.bundle
         self._incoming: Supervisor | None = None
         self._last_call: asyncio.TimerHandle | None = None
@@ -122,6 +125,7 @@ class Player:
             self._node("state", "nothing", "bar, outcome, hits, lates, headroom, next bar to change", get=self.state),
             self._node("bar", "nothing", "a bar before it sounds: bar, part, parts, tick, pitch, velocity, length ..."),
             self._node("note", "nothing", "a note as it sounds"),
+            self._node("loop", "nothing", "a bar of audio before it sounds: bar, WAV file, tempo, beats"),
         ]  # fmt: skip
         return (*values, *verbs, *others)
 
@@ -201,11 +205,13 @@ class Player:
             path = str(find(bundle).resolve()) if bundle else ""
         except (OSError, RuntimeError, ValueError) as error:  # a name from outside may be anything
             raise SidemanError(f"there is no bundle {bundle[:40]!r}: give a folder, or a shipped one's name") from error
-        return Load(self.config.engine, path, self.config.runtime, self._seed)
+        config, loops = self.config, self._loops
+        return Load(config.engine, path, config.runtime, self._seed, loops.folder(self.name), loops.kept)
 
     def _ready(self, message: WorkerReady) -> None:
         if not self.loaded:
             self._adopt(message)
+            self._complain(message)
         self.planner.worker_ready(message.bar_p99_s)
         self.on_changed()
 
@@ -221,6 +227,11 @@ class Player:
                     self._listener.on_message(f"{self.name}: {error}; it is {new[name]} now")
         self.planner.adopt(new, tuple(parameter.name for parameter in message.parameters))
         self.description = message.description
+
+    def _complain(self, message: WorkerReady) -> None:
+        """Say what of its files an engine cannot use."""
+        for trouble in message.troubles:
+            self._listener.on_message(f"{self.name}: {trouble}")
 
     def _answer(self, message: Primed | Made | Failed) -> None:
         if isinstance(message, Made):
@@ -254,6 +265,7 @@ class Player:
         self._bundle, self.broken = bundle, ""
         self.planner.worker_lost()
         self._adopt(message)
+        self._complain(message)
         self.planner.worker_ready(message.bar_p99_s)
         self.planner.changed()
         self._listener.on_message(f"{self.name}: {message.description} takes over at bar {self.planner.lands}")
