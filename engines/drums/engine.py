@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from engines.bundle import Bundle
 from engines.drums.bar import INSTRUMENTS, Bar, History, after, hits, masks_of
+from engines.drums.follow import allowed
 from engines.drums.model import ANY_STYLE, Carry, Controls, DrumModel
 from engines.engine import Played, Request
 from engines.errors import BundleError, SidemanError
@@ -74,6 +75,7 @@ class DrumEngine:
             variation=float(values["variation"]) + (VARY_BIAS if request.vary else 0.0),
             top_k=int(values["top_k"]),
             top_p=float(values["top_p"]),
+            allowed=allowed(request, bool(values["tap"]), float(values["lock"])),
         )
         carry = state.carry if state.primed else self.model.prime(state.history, controls)
         random = generator(request.seed, request.bar, request.take, MODEL_STREAM)
@@ -105,6 +107,8 @@ def parameters_for(styles: tuple[str, ...]) -> tuple[Parameter, ...]:
         Parameter(
             name="humanise", kind="float", default=1.0, high=1.5, help="a player's timing and dynamics; 0 is a machine"
         ),
+        Parameter(name="tap", kind="bool", default=False, help="play the rhythm heard in the last bar, on any drums"),
+        Parameter(name="lock", kind="float", default=0.0, help="share of the kick that goes with the bass heard"),
     ]  # fmt: skip
     for drum in DRUMS:
         rows += [

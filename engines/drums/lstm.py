@@ -135,8 +135,14 @@ class LstmModel:
         for i, uniform in enumerate(random.random(n)):
             logits, states = self._step(now, i % POSITIONS, style)
             logits[UNKNOWN] = -np.inf
-            token = pick(shaped(logits, temperature, controls.top_k, controls.top_p), float(uniform))
-            masks[i] = self._masks[token]
+            if controls.allowed is not None:
+                logits[~controls.allowed[i, self._masks]] = -np.inf
+            if np.isneginf(logits).all():  # it has no token for any of the masks that are allowed
+                masks[i] = np.flatnonzero(controls.allowed[i])[0] if controls.allowed is not None else 0
+                token = int(self._token_of[masks[i]])
+            else:
+                token = pick(shaped(logits, temperature, controls.top_k, controls.top_p), float(uniform))
+                masks[i] = self._masks[token]
             now = LstmCarry(states, token)
         on = hits(masks)
         places = np.arange(n) % POSITIONS

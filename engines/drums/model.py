@@ -29,6 +29,7 @@ class Controls:
     temperature: of what is new; 0 takes the likeliest
     variation:   bias in nats on the choice of something new over a copy of the past, -4..4
     top_k, top_p: cuts of what is new; 0 and 1 are off
+    allowed:     bool [steps of the bar, 512], the masks that each step may be, at least one each; None: all
     """
 
     style: str = ANY_STYLE
@@ -39,6 +40,7 @@ class Controls:
     variation: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
+    allowed: NDArray[np.bool_] | None = None
 
 
 class DrumModel(Protocol):
