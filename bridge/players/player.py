@@ -14,8 +14,9 @@ from bridge.messages.stage import Mix, Mute
 from bridge.messages.worker import Failed, Generate, Load, Made, Prime, Primed, WorkerReady
 from bridge.players.grid import Song
 from bridge.players.planner import Planner
-from bridge.players.policy import PLAYER_PARAMETERS, TRADE_ANSWER, TRADE_LISTEN, Listener
+from bridge.players.policy import PLAYER_PARAMETERS, TRADE, Listener
 from bridge.players.supervisor import Supervisor
+from bridge.players.trade import bars_of
 from bridge.set import PlayerSet
 from engines.bundle import find
 from engines.errors import SidemanError
@@ -143,19 +144,15 @@ class Player:
             return
         if name in self.planner.engine_parameters:
             self.planner.changed()
-        elif name in (TRADE_LISTEN.name, TRADE_ANSWER.name):
+        elif name in [parameter.name for parameter in TRADE]:
             self.planner.trade()
         elif name in ("gain", "pan"):
             self._to_stage(Mix(self.name, float(self.parameters["gain"]), float(self.parameters["pan"])))
 
     def trade(self, arguments: tuple[Any, ...]) -> None:
         """Listen and answer in turn, by bars: "4 4", or 4 and 4; 0 0 is off. Raises SidemanError."""
-        words = " ".join(str(argument) for argument in arguments).split()
-        if len(words) != 2:
-            raise SidemanError("trade takes bars to listen and bars to answer, such as 4 4; 0 0 ends it")
-        bars = [table.check(word) for table, word in zip((TRADE_LISTEN, TRADE_ANSWER), words, strict=True)]
-        self.parameters.set(TRADE_LISTEN.name, bars[0])
-        self.parameters.set(TRADE_ANSWER.name, bars[1])
+        for parameter, bars in zip(TRADE, bars_of(arguments), strict=True):
+            self.parameters.set(parameter.name, bars)
         self.planner.trade()
 
     def heard(self) -> None:

@@ -10,13 +10,15 @@ from bridge.players.grid import BarSpan
 from engines.music import Phrase
 from engines.parameter import Parameter
 
-TRADE_LISTEN = Parameter(
-    name="trade_listen", kind="int", default=0, low=0, high=64, unit="bars",
-    help="bars it listens in when it trades; 0: until it is its turn",
-)  # fmt: skip
-TRADE_ANSWER = Parameter(
-    name="trade_answer", kind="int", default=0, low=0, high=64, unit="bars",
-    help="bars it answers in when it trades; 0: it does not trade",
+TRADE = (
+    Parameter(
+        name="trade_listen", kind="int", default=0, low=0, high=64, unit="bars",
+        help="bars it listens in when it trades; 0: until it is its turn",
+    ),
+    Parameter(
+        name="trade_answer", kind="int", default=0, low=0, high=64, unit="bars",
+        help="bars it answers in when it trades; 0: it does not trade",
+    ),
 )  # fmt: skip
 
 PLAYER_PARAMETERS = (
@@ -31,8 +33,7 @@ PLAYER_PARAMETERS = (
     Parameter(
         name="fill_every", kind="int", default=0, low=0, high=64, unit="bars", help="each so many bars a fill; 0 is off"
     ),
-    TRADE_LISTEN,
-    TRADE_ANSWER,
+    *TRADE,
     Parameter(name="gain", kind="float", default=0.0, low=-60.0, high=12.0, unit="dB", help="loudness, of sound"),
     Parameter(
         name="pan", kind="float", default=0.0, low=-1.0, high=1.0, help="from left (-1) to right (1), of sound"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from bridge.players.policy import TRADE
+from engines.errors import SidemanError
 
 
 @dataclass(slots=True)
@@ -38,3 +42,12 @@ class Trade:
         if not self.listen_bars:
             return self.origin is None or not 0 <= bar - self.origin < self.answer_bars
         return (bar - (self.origin or 0)) % (self.listen_bars + self.answer_bars) < self.listen_bars
+
+
+def bars_of(arguments: Sequence[object]) -> tuple[int, int]:
+    """Bars to listen and to answer, from two numbers or one text with both. Raises SidemanError."""
+    words = " ".join(str(argument) for argument in arguments).split()
+    if len(words) != len(TRADE):
+        raise SidemanError("takes bars to listen and bars to answer, such as 4 4; 0 0 ends it")
+    listen, answer = (int(parameter.check(word)) for parameter, word in zip(TRADE, words, strict=True))
+    return listen, answer
