@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 
 from bridge.commands.bench_jack import jack_rows
+from bridge.commands.bench_link import link_rows
 from bridge.commands.figures import Row, percentile
 from bridge.commands.live_figures import LiveFigures, measure_live
 from bridge.commands.probe import stage_lateness
@@ -76,6 +77,7 @@ def rows(bars: int, seconds: float, seed_model: bool) -> Iterator[Row]:
     load = flat_out_loads()
     yield from lateness_rows(seconds, load)
     yield from jack_rows(seconds, load)
+    yield from link_rows(seconds)
     yield from live_rows(seconds)
 
 

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from bridge.commands import bench, figures
+from bridge.commands.bench_jack import aligned, residuals_ms
+from bridge.commands.bench_link import Mirror, apart_ns
 from bridge.commands.live_figures import _usage, measure_live
+from bridge.messages.stage import EpochStarted, Piece, SourceState
 from engines.errors import SidemanError
 
 
@@ -20,6 +23,41 @@ def test_percentiles_are_values_that_occurred() -> None:
     assert figures.percentile(values, 50) == 51.0
     assert figures.percentile(values, 99) == 100.0
     assert figures.percentile([3.0], 99) == 3.0
+
+
+def test_a_histogram_has_every_error_in_one_class_whatever_its_sign() -> None:
+    assert figures.histogram([0.001, -0.001, 0.015, -0.3]) == "ms <.01: 50 %, <.02: 25 %, <.5: 25 %"
+    assert figures.histogram([7.0] + [0.0] * 999) == "ms <.01: 100 %, >=5: 0.1 %"
+    assert figures.histogram([0.01]) == "ms <.02: 100 %", "a class begins at its edge"
+
+
+def mirror(start_ns: int, tempo_mbpm: int, epoch: EpochStarted) -> Mirror:
+    found = Mirror()
+    for message in (Piece(0, start_ns, tempo_mbpm), epoch, SourceState("link", True, False, tempo_mbpm, 0.0, 1)):
+        found.hear(message)
+    return found
+
+
+def test_two_timelines_are_apart_by_what_lies_between_the_same_places_in_the_bar() -> None:
+    one = mirror(0, 120_000, EpochStarted(1, 100, 0))
+    bars_ns = 7 * 2_000_000_000
+    other = mirror(3_000_000, 120_000, EpochStarted(1, 100 + 7 * 3840, 0))
+    assert other.peers == 1
+    assert apart_ns(one, other, 20 * bars_ns) == -3_000_000
+    assert apart_ns(other, one, 20 * bars_ns) == 3_000_000
+    other.hear(Piece(960, 503_000_000, 60_000))
+    assert abs(apart_ns(one, other, 553_000_000) or 0) > 3_000_000
+    assert apart_ns(one, Mirror(), 0) is None
+
+
+def test_what_is_lost_on_the_way_does_not_pass_for_what_comes_next() -> None:
+    due = [(i * 10_000_000, 20 + i % 96) for i in range(200)]
+    arrived = [(1000 + i * 480, pitch) for i, (_, pitch) in enumerate(due) if i not in (0, 50, 51, 199)]
+    pairs = aligned(arrived, due)
+    assert len(pairs) == 196 and pairs[0] == (1480, 10_000_000)
+    assert max(residuals_ms(pairs, 48_000)) < 1e-6
+    late = [*pairs[:100], (pairs[100][0] + 48, pairs[100][1]), *pairs[101:]]
+    assert max(residuals_ms(late, 48_000)) == pytest.approx(1.0, abs=0.02)
 
 
 def test_a_process_and_its_children_are_found() -> None:
