@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 def checks(osc_port: int) -> list[Callable[[], Iterable[Finding]]]:
     """Everything that is looked at, in order; the measurement takes two seconds."""
-    return [python, runtime, bundles, midi, sound, lambda: osc(osc_port), training, realtime]
+    return [python, runtime, bundles, midi, sound, lambda: osc(osc_port), link, training, host, realtime]
 
 
 def python() -> Iterable[Finding]:
@@ -151,6 +151,28 @@ def osc(port: int) -> Iterable[Finding]:
             yield Finding("OSC", "broken", f"port {port} on 127.0.0.1 cannot be had: {error.strerror}", remedy)
             return
     yield Finding("OSC", "ok", f"port {port} on 127.0.0.1 is free")
+
+
+def link() -> Iterable[Finding]:
+    """Ableton Link; everything else that can be followed needs nothing besides."""
+    found = _version("linkpython-extern")
+    if found:
+        yield Finding("Link", "ok", f"LinkPython-extern {found}")
+    else:
+        yield Finding("Link", "without", "no Ableton Link", 'to follow it: pip install "sideman[link]"')
+
+
+def host() -> Iterable[Finding]:
+    """What this system has to be asked for to keep time (bridge/timing/host.py)."""
+    from bridge.timing.host import keep_time
+
+    here = "" if sys.platform == "linux" else " (not run on this system by its authors)"
+    with keep_time() as asked:
+        for one in asked:
+            if one.granted:
+                yield Finding("host", "ok", f"{one.name}: granted{here}")
+            else:
+                yield Finding("host", "without", f"{one.name}: refused{here}")
 
 
 def training() -> Iterable[Finding]:

@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
     from bridge import daemon
     from bridge.terminal.view import open_view
+    from bridge.timing.host import keep_time
 
     options = daemon.LiveOptions(
         bars=args.bars,
@@ -69,7 +70,8 @@ def run(args: argparse.Namespace) -> int:
         keys=not args.quiet and sys.stdin.isatty(),
         playhead=not args.quiet and sys.stdout.isatty(),
     )
-    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:  # Windows' own cannot watch sockets of ours
+    # Windows' own loop cannot watch sockets of ours
+    with keep_time(), asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         return runner.run(daemon.run(set_, options, open_view(quiet=args.quiet)))
 
 

@@ -15,6 +15,7 @@ from bridge.channel import Channel, ChannelClosedError
 from bridge.messages.stage import Setup, ToStage
 from bridge.stage.stage import Stage
 from bridge.timing.clock import Clock, SystemClock
+from bridge.timing.host import keep_time
 
 
 def serve(channel: Channel, clock: Clock) -> None:
@@ -56,7 +57,8 @@ def _leave_on_signal(stage: Stage) -> socket.socket:
 def main() -> None:
     """Run as a process on an inherited descriptor."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    serve(Channel.inherited(int(sys.argv[1]), ToStage), SystemClock())
+    with keep_time():
+        serve(Channel.inherited(int(sys.argv[1]), ToStage), SystemClock())
 
 
 if __name__ == "__main__":

@@ -38,7 +38,8 @@ def test_both_onnxruntimes_are_flagged(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_every_way_out_is_found_or_its_lack_explained() -> None:
-    for finding in (*doctor.midi(), *doctor.sound(), *doctor.python(), *doctor.training()):
+    found = (*doctor.midi(), *doctor.sound(), *doctor.python(), *doctor.link(), *doctor.training(), *doctor.host())
+    for finding in found:
         assert finding.text and finding.state != "broken"
 
 
