@@ -26,6 +26,7 @@ from bridge.control.heard import Hearing
 from bridge.control.osc import OscDoor
 from bridge.control.stagehand import Stagehand
 from bridge.control.surface import ROOT, Node, Surface
+from bridge.control.sync import STATE, SyncDesk
 from bridge.control.tape import Tape
 from bridge.control.transport import Transport
 from bridge.files.loopwav import SessionLoops
@@ -40,6 +41,9 @@ from bridge.messages.stage import (
     PlayerSetup,
     Refused,
     Setup,
+    SourcePlays,
+    SourceState,
+    SourceStops,
     StageReady,
     Stopped,
     Subscribers,
@@ -87,6 +91,8 @@ class Daemon:
         self.loops = SessionLoops(set_.loops)
         self.song = Song(set_.meter, round(set_.tempo_bpm * 1000))
         self.transport = Transport(self.song, self._to_stage, time.perf_counter_ns)
+        self.transport.count_in_bars = set_.count_in_bars
+        self.sync = SyncDesk(set_.sync_setup(), self.transport, self._to_stage, time.perf_counter_ns)
         self.players = {
             name: Player(
                 name, config, song=self.song, seed=set_.seed + number * SEED_STRIDE,
@@ -133,7 +139,9 @@ class Daemon:
                 self.surface.assign(f"{name}.{parameter}", value)
         for name, text in self._options.settings:
             self.surface.assign(name, text)
-        self.transport.planners = tuple(player.planner for player in self.players.values())
+        self.transport.conduct(tuple(player.planner for player in self.players.values()), next(iter(self.players)))
+        self.transport.say = self.on_message
+        self.sync.on_state = self._sync_state
         self.transport.on_meter = self._meter_changed
         for planner in self.transport.planners:
             planner.last_bar = None if self._options.bars is None else self._options.bars - 1
@@ -158,7 +166,7 @@ class Daemon:
         if self._keys is not None:
             asyncio.get_running_loop().remove_reader(self._keys.fileno())
             self._keys.close()
-        self.transport.stop()
+        self.transport.stop(shared=False)
         self.stagehand.close()
         await self.tape.finish(self._end_tick)
         for player in self.players.values():
@@ -179,7 +187,7 @@ class Daemon:
     def nodes(self) -> tuple[Node, ...]:
         """Every address there is."""
         players = (node for player in self.players.values() for node in player.nodes())
-        return (*players, *self.transport.nodes(), *self._system_nodes(), *self.osc.nodes())
+        return (*players, *self.transport.nodes(), *self.sync.nodes(), *self._system_nodes(), *self.osc.nodes())
 
     def _player_changed(self) -> None:
         """A player has loaded, or has other parameters now."""
@@ -248,6 +256,12 @@ class Daemon:
                 self._playhead()
             case Stopped():
                 self.transport.stopped(message)
+            case SourceState():
+                self.sync.said(message)
+            case SourcePlays():
+                self.transport.source_plays(message)
+            case SourceStops():
+                self.transport.source_stops()
             case StageReady():
                 self.transport.stage_back()
                 for line in (*message.outputs, *filter(None, ["; ".join(message.problems)])):
@@ -266,6 +280,10 @@ class Daemon:
         self.transport.stage_lost()
         if self.stagehand.failed:
             self.stop()
+
+    def _sync_state(self) -> None:
+        self.osc.broadcast(STATE, self.sync.state())
+        self._view.sync(self.sync.line())
 
     def _meter_changed(self, song_tick: int, meter: Meter) -> None:
         if self.song.playing:

@@ -142,10 +142,7 @@ class Set(msgspec.Struct, frozen=True, kw_only=True):
 
     def sync_setup(self) -> SyncSetup:
         """What to follow, as the stage is told it."""
-        kind, _, target = self.sync.partition(":")
-        return SyncSetup(
-            msgspec.convert(kind, SyncKind), target, self.quantum_beats * TICKS_PER_BEAT, self.start_stop_sync
-        )
+        return sync_setup(self.sync, self.quantum_beats * TICKS_PER_BEAT, self.start_stop_sync)
 
     def input_setups(self) -> tuple[InputSetup, ...]:
         """The inputs as the stage is told them."""
@@ -246,6 +243,12 @@ def parse_sync(text: str) -> str:
     if not re.fullmatch(SYNC_PATTERN, text):
         raise SidemanError(f"sync: takes internal, link, jack or midi:PORT, not {text[:40]!r}")
     return text
+
+
+def sync_setup(text: str, quantum_ticks: int, start_stop: bool) -> SyncSetup:
+    """What to follow, as `parse_sync` has checked it, as the stage is told it."""
+    kind, _, target = text.partition(":")
+    return SyncSetup(msgspec.convert(kind, SyncKind), target, quantum_ticks, start_stop)
 
 
 def add_player(current: Set, name: str, player: PlayerSet) -> Set:

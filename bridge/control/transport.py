@@ -5,12 +5,21 @@ Positions that people see are in beats (quarter notes) from the song's start, as
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from bridge.control.epochs import Epochs, Start
 from bridge.control.surface import ROOT, Node
-from bridge.messages.stage import EpochStarted, Piece, Play, Stop, Stopped, Tempo
+from bridge.messages.stage import (
+    EpochStarted,
+    Piece,
+    SourcePlays,
+    SourceState,
+    Stop,
+    Stopped,
+    SyncSetup,
+    Tempo,
+)
 from bridge.players.grid import Song
 from bridge.players.planner import Planner
 from bridge.set import TEMPO_BPM_HIGH, TEMPO_BPM_LOW
@@ -18,14 +27,11 @@ from engines.errors import SidemanError
 from engines.music import TICKS_PER_BEAT, Meter
 from engines.parameter import Parameter, Value
 
-CUE_S = 2.0
-"""How long the first bars of an epoch are waited for, before it starts with silence in their place."""
+SLACK_NS = 20_000_000
+"""A start at a bar of the source's is looked for from a little before the moment that was named."""
 
-DELAY_MS = 60
-"""From the moment the first bars are there to the first note: time to bring them to the stage."""
-
-RESUME_NS = 150_000_000
-"""A new stage's first bar line is at least this far away."""
+LED = {"midi": "the MIDI clock", "jack": "JACK's transport"}
+"""Sources that say when to start, and where in the song."""
 
 BEATS_MAX = 1_000_000.0
 
@@ -36,25 +42,37 @@ POSITION = Parameter(
     name="position", kind="float", default=0.0, high=BEATS_MAX, unit="beats", help="where the song is; set it to jump"
 )
 PLAYING = Parameter(name="playing", kind="bool", default=False, help="1 plays on from the position, 0 stops")
+COUNT_IN = Parameter(
+    name="count_in",
+    kind="int",
+    default=0,
+    high=8,
+    unit="bars",
+    help="clicks before the first bar, at the next start",
+)
 
 
 class Transport:
-    """Starts and ends epochs. `now_ns` is perf_counter_ns."""
+    """What people ask for, and what a source does. `now_ns` is perf_counter_ns.
+
+    sync: what is followed; count_in_bars: clicks before the first bar
+    """
 
     def __init__(self, song: Song, to_stage: Callable[[Any], None], now_ns: Callable[[], int]) -> None:
         self.song = song
-        self.planners: Sequence[Planner] = ()
+        self.sync = SyncSetup()
+        self.count_in_bars = 0
         self.on_meter: Callable[[int, Meter], None] = lambda _tick, _meter: None
+        self.say: Callable[[str], None] = lambda _text: None
+        self._epochs = Epochs(song, to_stage, now_ns)
         self._to_stage = to_stage
         self._now_ns = now_ns
-        self._epoch = 0
         self._tempo_mbpm = song.tempo_mbpm
         self._position_tick = 0
         self._wanted = False
-        self._cueing = False
-        self._down = False
+        self._source_runs = False
+        self._rearm = False  # a source's start was waited for when the stage died
         self._resume: tuple[int, int] | None = None  # (song tick, when it is to be) for a new stage
-        self._timeout: asyncio.TimerHandle | None = None
 
     def nodes(self) -> tuple[Node, ...]:
         """The transport's addresses."""
@@ -65,7 +83,23 @@ class Transport:
             self._node(
                 "meter", "a metre such as 7/8", "metre, from the next bar on", lambda: str(self.meter), self.set_meter
             ),
+            self._node(
+                COUNT_IN.name, COUNT_IN.takes, COUNT_IN.help, lambda: self.count_in_bars, self.set_count_in
+            ),
         )  # fmt: skip
+
+    @property
+    def planners(self) -> Sequence[Planner]:
+        """Whose first bars an epoch begins with."""
+        return self._epochs.planners
+
+    def conduct(self, planners: Sequence[Planner], clicker: str) -> None:
+        """These play; `clicker` is the player on whose outputs a count-in is heard."""
+        self._epochs.planners, self._epochs.clicker = planners, clicker
+
+    def cued(self) -> None:
+        """A player's first bar is there."""
+        self._epochs.cued()
 
     @property
     def playing(self) -> bool:
@@ -84,7 +118,7 @@ class Transport:
 
     def position_tick(self) -> int:
         """The song tick that sounds, or where it would go on."""
-        if self.song.playing and self.song.epoch == self._epoch:
+        if self.song.playing and self.song.epoch == self._epochs.number:
             return max(self._position_tick, self.song.song_tick_at(self._now_ns()))
         return self._position_tick
 
@@ -96,29 +130,43 @@ class Transport:
 
     def set_tempo(self, value: object) -> None:
         """A tempo from 20 to 999 bpm, to land as soon as it can. Raises SidemanError."""
-        self._tempo_mbpm = round(float(TEMPO.check(value)) * 1000)
+        tempo_mbpm = round(float(TEMPO.check(value)) * 1000)
+        if self.sync.kind == "midi":
+            raise SidemanError(
+                "the tempo is the MIDI clock's: set it there, or set /sideman/transport/sync to internal"
+            )
+        self._tempo_mbpm = tempo_mbpm
         self._to_stage(Tempo(self._tempo_mbpm))
 
     def play(self) -> None:
-        """Play on from the position; nothing if it plays."""
-        if not self._wanted:
-            self._wanted = True
-            self._cue(self._position_tick, afresh=self._position_tick == 0)
+        """Play on from the position; nothing if it plays. Who follows a MIDI clock or JACK plays when that does."""
+        if self._wanted:
+            return
+        self._wanted = True
+        self._epochs.cue(self._position_tick, self._from_here())
+        if self._epochs.armed:
+            self.say(f"ready; {LED[self.sync.kind]} starts us")
 
-    def stop(self) -> None:
-        """End every sounding note; the position is kept."""
+    def stop(self, shared: bool = True) -> None:
+        """End every sounding note; the position is kept. shared: others who share starts and stops do so too."""
         if self._wanted:
             self._position_tick = self.position_tick()
             self._wanted = self.song.playing = False
-            self._end_cue()
-            self._halt()
-            self._to_stage(Stop())
+            self._epochs.halt()
+            self._to_stage(Stop(shared))
 
     def jump(self, value: object) -> None:
         """Go to a position in beats, playing on if it plays; 0 starts the song afresh. Raises SidemanError."""
-        self._position_tick = round(float(POSITION.check(value)) * TICKS_PER_BEAT)
+        position_tick = round(float(POSITION.check(value)) * TICKS_PER_BEAT)
+        if self.sync.kind in LED:
+            raise SidemanError(f"the position is that of {LED[self.sync.kind]}: go there with that")
+        self._position_tick = position_tick
         if self._wanted:
-            self._cue(self._position_tick, afresh=self._position_tick == 0)
+            self._epochs.cue(position_tick, Start(quantum_ticks=self._quantum_ticks))
+
+    def set_count_in(self, value: object) -> None:
+        """Bars of clicks before the first bar, from the next start on. Raises SidemanError."""
+        self.count_in_bars = int(COUNT_IN.check(value))
 
     def set_meter(self, value: object) -> None:
         """A metre from the next bar on that can still be changed. Raises SidemanError."""
@@ -134,80 +182,85 @@ class Transport:
             planner.bar_changed(number)
         self.on_meter(self.song.grid.bar(number).start_tick, meter)
 
+    # What a source does
+
+    def follow(self, sync: SyncSetup) -> None:
+        """Another source is followed from now on; what plays goes on, what waits for a source begins."""
+        self.sync, self._source_runs = sync, False
+        if self._epochs.armed:
+            self._epochs.cue(self._position_tick, self._from_here())
+
+    def source_plays(self, message: SourcePlays) -> None:
+        """The source has started, or been moved; so do we."""
+        self._source_runs = True
+        if message.position_tick < 0:  # Link's others: from where we are, at a bar of theirs
+            if not self._wanted:
+                self._wanted = True
+                start = Start(max(message.at_ns, self._now_ns()) - SLACK_NS, quantum_ticks=self._quantum_ticks)
+                self._epochs.cue(self._position_tick, start)
+            return
+        self._wanted = True
+        self._position_tick = message.position_tick
+        self._epochs.lead(message.position_tick, message.at_ns)
+
+    def source_stops(self) -> None:
+        """The source has stopped; so do we."""
+        self._source_runs = False
+        self.stop(shared=False)
+
+    def source_state(self, message: SourceState) -> None:
+        """How we follow."""
+        if message.kind != "internal" and message.locked:
+            self._tempo_mbpm = message.tempo_mbpm
+
     # What the stage reports
 
     def stage_lost(self) -> None:
         """The stage died. The song goes on by our own clock, unheard."""
-        self._down = True
         self.song.playing = False
-        self._end_cue()
-        self._halt()
+        self._rearm = self._epochs.armed
+        self._epochs.stage_lost()
 
     def stage_back(self) -> None:
         """A new stage is ready: find the bar line that it can reach. Its timeline is about to come."""
-        if self._down and self._wanted:
-            self._resume = (self._position_tick, self._now_ns())
-            if self.song.epoch == self._epoch:
-                tick = self.song.grid.bar_at(self.song.song_tick_at(self._now_ns() + RESUME_NS)).end_tick
-                self._resume = (tick, self.song.ns_at(tick))
-        self._down = False
+        resume = self._epochs.stage_back()
+        if self._wanted:
+            self._resume = resume
         self.song.forget()
 
     def piece(self, message: Piece) -> None:
         """The tempo has changed, or a stage has started."""
         self.song.piece(message)
-        if self._resume is not None and self._wanted:
+        resume, self._resume = self._resume, None
+        if resume is not None and self._wanted:
+            tick, at_ns = resume
             for planner in self.planners:
-                planner.missed(self.song.grid.bar_at(self._resume[0]).number)
-            self._cue(self._resume[0], afresh=self._resume[0] == 0)
+                planner.missed(self.song.grid.bar_at(tick).number)
+            self._position_tick = tick
+            start = Start(armed=True) if self._rearm else Start(at_ns, quantum_ticks=self._quantum_ticks)
+            self._epochs.cue(tick, start)
 
     def epoch_started(self, message: EpochStarted) -> None:
         """The epoch plays."""
-        if message.epoch == self._epoch and self._wanted:
+        if message.epoch == self._epochs.number and self._wanted:
             self.song.epoch_started(message)
 
     def stopped(self, message: Stopped) -> None:
         """The stage has stopped, exactly there."""
-        if message.epoch == self._epoch and not self._wanted:
+        if message.epoch == self._epochs.number and not self._wanted:
             self._position_tick = message.position_tick
 
-    # Epochs
+    # How
 
-    def _cue(self, position_tick: int, afresh: bool) -> None:
-        """Have the first bars made; `_begin` follows when they are there. Without a stage, wait for the next one."""
-        self._end_cue()
-        self._epoch += 1
-        self._position_tick = position_tick
-        if self._down:
-            return
-        self._cueing = True
-        self._timeout = asyncio.get_running_loop().call_later(CUE_S, self._begin)
-        for planner in self.planners:
-            planner.cue(self._epoch, position_tick, afresh)
-        self.cued()
+    def _from_here(self) -> Start:
+        """How playing begins where we ask for it."""
+        if self.sync.kind not in LED:
+            return Start(quantum_ticks=self._quantum_ticks, count_in_bars=self.count_in_bars)
+        return Start(quantum_ticks=self._quantum_ticks) if self._source_runs else Start(armed=True)
 
-    def cued(self) -> None:
-        """A player's first bar is there; the epoch begins when all are."""
-        if self._cueing and all(planner.cued(self._epoch) for planner in self.planners):
-            self._begin()
-
-    def _begin(self) -> None:
-        self._end_cue()
-        resume, self._resume = self._resume, None
-        delay_ms = max(DELAY_MS, (resume[1] - self._now_ns()) // 1_000_000) if resume else DELAY_MS
-        self._to_stage(Play(self._epoch, self._position_tick, delay_ms))
-        for planner in self.planners:
-            planner.begin()
-
-    def _end_cue(self) -> None:
-        self._cueing = False
-        if self._timeout is not None:
-            self._timeout.cancel()
-            self._timeout = None
-
-    def _halt(self) -> None:
-        for planner in self.planners:
-            planner.halt()
+    @property
+    def _quantum_ticks(self) -> int:
+        return 0 if self.sync.kind == "internal" else self.sync.quantum_ticks
 
     def _set_playing(self, value: object) -> None:
         if PLAYING.check(value):

@@ -92,6 +92,7 @@ class Play(Message, frozen=True):
     at_ns: at this moment instead, even if it is just over (a source has started us then)
     quantum_ticks: at the first moment from then on at which the source's position and ours agree modulo so many ticks;
     0 does not wait. Without a source it counts from the timeline's tick 0.
+    count_in_ticks: there is so much room for clicks before position_tick, from the moment named on
     """
 
     epoch: int
@@ -99,6 +100,7 @@ class Play(Message, frozen=True):
     delay_ms: int = 60
     at_ns: int | None = None
     quantum_ticks: int = 0
+    count_in_ticks: int = 0
 
 
 class Stop(Message, frozen=True):

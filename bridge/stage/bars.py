@@ -48,14 +48,16 @@ class Bars:
         self._bars: dict[str, dict[int, Bar]] = {name: {} for name in players}
         self._looping: set[str] = set()
         self._catch_up_tick = 0
+        self._from_tick = 0
 
-    def begin(self, epoch: EpochStarted) -> None:
-        """An epoch begins; what there was of the one before is forgotten."""
+    def begin(self, epoch: EpochStarted, count_in_ticks: int) -> None:
+        """An epoch begins, and so much before it the count-in; what there was of the one before is forgotten."""
         self._bars = {name: {} for name in self._bars}
         self.epoch, self.playing = epoch, True
+        self._from_tick = epoch.position_tick - count_in_ticks
         frozen = self._timeline.frozen
         late_ns = self._timeline.ns_at(frozen) - self._timeline.ns_at(epoch.tick)
-        self._catch_up_tick = frozen if 0 < late_ns <= CATCH_UP_NS else epoch.tick
+        self._catch_up_tick = frozen if 0 < late_ns <= CATCH_UP_NS else epoch.tick - count_in_ticks
         self._silence(max(frozen, epoch.tick))
 
     def end(self) -> None:
@@ -124,16 +126,13 @@ class Bars:
         A hit that is played a little before its bar, where the epoch begins with that bar, falls on the beginning;
         what lies wholly before the epoch (after a jump into a bar) is no part of it and is not counted as late.
         """
-        epoch = self.epoch
-        if epoch is None:
-            return
         for note in chunk.notes:
             if not _playable(note):
                 continue
             song_tick = chunk.start_tick + note.tick
-            if chunk.start_tick >= epoch.position_tick:
-                song_tick = max(song_tick, epoch.position_tick)
-            if song_tick < max(chunk.from_tick, epoch.position_tick):
+            if chunk.start_tick >= self._from_tick:
+                song_tick = max(song_tick, self._from_tick)
+            if song_tick < max(chunk.from_tick, self._from_tick):
                 continue
             tick = max(self.stage_tick(song_tick), self._catch_up_tick)
             if tick < self._timeline.frozen:

@@ -85,6 +85,10 @@ class Following:
             return []
         return [Trouble(f"the tempo is {NAMES[self._setup.kind]}'s: set it there, or set sync to internal")]
 
+    def alone(self) -> bool:
+        """Whether there is nobody else in the session, whose bars would have to be met."""
+        return self._source is not None and self._source.kind == "link" and not self._source.state().peers
+
     def placed(self, play: Play) -> None:
         """An epoch has been placed: where the source began it, that tells what of its position is what of ours.
 
@@ -97,6 +101,8 @@ class Following:
             self._scheduler.source_offset = self._follower.fix(epoch.position_tick - epoch.tick)
         else:
             self._source.play(epoch.position_tick, self._scheduler.timeline.ns_at(epoch.tick))
+            if self.alone():
+                self._follower.release()  # the source's bars are where ours are
 
     def stopped(self, stop: Stop, now_ns: int) -> None:
         """Playing has ended: the source's others stop too, if they share that."""

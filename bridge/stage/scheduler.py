@@ -155,13 +155,15 @@ class Scheduler:
             tick = self._timeline.tick_at(from_ns + message.delay_ms * 1_000_000)
         else:
             tick = self._timeline.tick_at(message.at_ns)
+        tick += message.count_in_ticks
         if message.quantum_ticks:
+            tick = max(tick, self._timeline.frozen)
             tick += (message.position_tick - self.source_offset - tick) % message.quantum_ticks
         free = max(tick, self._timeline.frozen)
         self._queue.purge(free)
         self._queue.push(Order.CONTROL, Entry(ALL, free))
         epoch = EpochStarted(epoch=message.epoch, tick=tick, position_tick=message.position_tick)
-        self._bars.begin(epoch)
+        self._bars.begin(epoch, message.count_in_ticks)
         self._clock_out.play(tick, message.position_tick, self._timeline.frozen)
         self._bars.said.append(epoch)
 

@@ -229,9 +229,12 @@ class Stage:
             return
         if isinstance(message, Chunk) and message.loop:
             self._patchbay.cue(message.player, message.loop)
+        todo = message
+        if isinstance(message, Play) and self._following.alone():
+            todo = structs.replace(message, quantum_ticks=0)
         said: list[Said]
         try:
-            said = self._scheduler.apply(message, now_ns)
+            said = self._scheduler.apply(todo, now_ns)
         except SidemanError as error:
             said = [Trouble(str(error))]
         self._say(*said)

@@ -68,6 +68,10 @@ class View(Protocol):
         """The sixteenth of the bar that sounds now, from 0."""
         ...
 
+    def sync(self, text: str) -> None:
+        """How a source is followed, about four times a second; "" without one."""
+        ...
+
     def say(self, text: str) -> None:
         """One line for people."""
         ...
@@ -150,6 +154,9 @@ class LineView:
     def playhead(self, step: int) -> None:
         """See View; lines have none."""
 
+    def sync(self, text: str) -> None:
+        """See View; not in lines."""
+
     def say(self, text: str) -> None:
         """See View."""
         self._write(printable(text) + "\n", True)
@@ -166,12 +173,16 @@ class PanelView:
         self._bars: dict[str, ShownBar] = {}
         self._height = 0
         self._step = -1
+        self._sync = ""
         self.close = close
 
     def bar(self, shown: ShownBar) -> None:
         """See View."""
         self._bars[shown.player] = shown
         self._step = 0
+        self._draw()
+
+    def _draw(self) -> None:
         panel, height = self._panel()
         if self._write(f"{self._up()}{panel}", False):
             self._height = height
@@ -181,6 +192,12 @@ class PanelView:
         if step != self._step and self._height:
             self._step = step
             self._write(f"\x1b[1F\x1b[2K{self._foot()}\n", False)
+
+    def sync(self, text: str) -> None:
+        """See View. The line stands above the grids."""
+        if text != self._sync:
+            self._sync = printable(text)
+            self._draw()
 
     def say(self, text: str) -> None:
         """See View."""
@@ -193,8 +210,8 @@ class PanelView:
         if not self._bars:
             return "", 0
         width, height = self._size()
-        roomy = (len(ROWS) + 1) * len(self._bars) + 2 <= height and width >= NAME_WIDTH + 30
-        lines: list[str] = []
+        roomy = (len(ROWS) + 1) * len(self._bars) + 2 + bool(self._sync) <= height and width >= NAME_WIDTH + 30
+        lines = [self._sync] if self._sync else []
         for shown in self._bars.values():
             lines.append(heading(shown))
             indented = " " * (NAME_WIDTH + 2) + one_line(shown.meter, shown.notes)

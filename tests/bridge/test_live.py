@@ -68,6 +68,9 @@ class Watch:
     def playhead(self, step: int) -> None:
         pass
 
+    def sync(self, text: str) -> None:
+        pass
+
     def close(self) -> None:
         pass
 
@@ -362,6 +365,7 @@ class View:
     def bar(self, shown): print("bar", shown.bar, flush=True)
     def say(self, text): pass
     def playhead(self, step): pass
+    def sync(self, text): pass
     def close(self): pass
 player = PlayerSet(engine="euclid", bundle="", outputs=("osc",))
 set_ = Set(players={{"drums": player}}, seed=1, tempo_bpm=480.0, osc_port=0)

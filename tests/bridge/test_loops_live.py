@@ -59,6 +59,9 @@ class View:
     def playhead(self, step: int) -> None:
         pass
 
+    def sync(self, text: str) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

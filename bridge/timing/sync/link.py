@@ -81,12 +81,19 @@ class LinkSource:
         return True
 
     def play(self, position_tick: int, at_ns: int) -> None:
-        """Have the others start at that moment, if start and stop are shared."""
-        self._share(True, at_ns)
+        """Alone, have the session's bars be ours; have the others start at that moment, if starts are shared."""
+        if self._link is None or self._clock is None:
+            return
+        session = self._link.captureAppSessionState()
+        units = round(self._clock.units_at(at_ns))
+        if not self._peers:
+            session.requestBeatAtTime(position_tick / TICKS_PER_BEAT, units, self._quantum_beats)
+        self._share(session, True, units)
 
     def stop(self, at_ns: int) -> None:
-        """Have the others stop, if start and stop are shared."""
-        self._share(False, at_ns)
+        """Have the others stop, if stops are shared."""
+        if self._link is not None and self._clock is not None:
+            self._share(self._link.captureAppSessionState(), False, round(self._clock.units_at(at_ns)))
 
     def state(self) -> SourceStatus:
         """A session is never lost: without peers it is our own."""
@@ -98,12 +105,10 @@ class LinkSource:
         if link is not None:
             link.enabled = False
 
-    def _share(self, playing: bool, at_ns: int) -> None:
-        if self._link is None or self._clock is None or not self._setup.start_stop or playing == self._playing:
-            return
-        self._playing = playing
-        session = self._link.captureAppSessionState()
-        session.setIsPlaying(playing, round(self._clock.units_at(at_ns)))
+    def _share(self, session: Any, playing: bool, units: int) -> None:
+        if self._setup.start_stop and playing != self._playing:
+            self._playing = playing
+            session.setIsPlaying(playing, units)
         self._link.commitAppSessionState(session)
 
 
