@@ -27,8 +27,8 @@ Sound = npt.NDArray[np.float32]
 class Ear(Protocol):
     """Hears from `open` to `close`."""
 
-    def open(self) -> str:
-        """Begin to hear; a line for people. Raises SidemanError with the remedy."""
+    def open(self) -> None:
+        """Begin to hear. Raises SidemanError with the remedy."""
         ...
 
     def heard_ns(self, from_ns: int, quiet_s: float) -> list[int]:
@@ -62,17 +62,15 @@ class MidiEar:
 
         self._rack = Rack(CLIENT_NAME)
         self._inputs = Inputs([InputSetup("ear", port)], self._rack)
-        self._port = port
         self._notes_ns: list[int] = []
 
-    def open(self) -> str:
+    def open(self) -> None:
         """Open the port."""
         lines, problems = self._inputs.open()
         if problems:
             raise SidemanError(problems[0])
         if not self._inputs.named("ear").present:
             raise SidemanError(f"--input: {lines[0].partition(': ')[2]}")
-        return f"the notes of {self._port}"
 
     def heard_ns(self, from_ns: int, quiet_s: float) -> list[int]:
         """When note-ons came."""
@@ -132,7 +130,7 @@ class DeviceEar:
         self._frame = 0
         self._rate = 0
 
-    def open(self) -> str:
+    def open(self) -> None:
         """Open the device's first channel at its own rate."""
         try:
             import sounddevice
@@ -144,11 +142,9 @@ class DeviceEar:
             )
             self._rate = round(self._stream.samplerate)
             self._stream.start()
-            name = sounddevice.query_devices(self._stream.device)["name"]
         except (sounddevice.PortAudioError, ValueError) as error:
             text = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise SidemanError(f"--input audio: no sound can be heard here ({text})") from None
-        return f"sound of {name}"
 
     def heard_ns(self, from_ns: int, quiet_s: float) -> list[int]:
         """When clicks began."""
@@ -180,7 +176,7 @@ class JackEar:
         self._port: Any = None
         self._read_cycle: Any = None
 
-    def open(self) -> str:
+    def open(self) -> None:
         """Become a client and connect to the port."""
         from bridge.stage.outputs.jack_client import open_client
         from bridge.stage.outputs.jack_clock import cycle_reader
@@ -200,7 +196,6 @@ class JackEar:
         self._client.set_process_callback(self._hear)
         self._client.activate()
         self._client.connect(ports[0], self._port)
-        return f"sound of {ports[0].name}"
 
     def heard_ns(self, from_ns: int, quiet_s: float) -> list[int]:
         """When clicks began: what the port says it adds itself is taken off."""
