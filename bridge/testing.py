@@ -1,4 +1,4 @@
-"""Parts for tests, ours and anyone's: a clock that is set by hand, an output that remembers, a JACK server."""
+"""Parts for tests, ours and anyone's: a clock that is set by hand, an output that remembers, a stage, a JACK server."""
 
 from __future__ import annotations
 
@@ -7,18 +7,26 @@ import subprocess
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
+from bridge.channel import Channel, inherited_by, module_command, pair
 from bridge.messages.message import Message
-from bridge.messages.stage import Event, PlayerSetup
+from bridge.messages.stage import EpochStarted, Event, FromStage, Left, Piece, PlayerSetup, Quit, Setup
+from bridge.stage.bars import Said
 from bridge.stage.outbox import REPORT
 from bridge.stage.outputs.jack_client import start_probe
 from bridge.stage.outputs.output import Rack
 from bridge.stage.scheduler import Scheduler
+from bridge.timing.timeline import TempoMap
 from engines.errors import SidemanError
 
 START_S = 10.0
 """How long a JACK server may take to come up."""
+
+PATIENCE_S = 20.0
+"""How long a stage may take to say what is waited for."""
+
+T = TypeVar("T")
 
 
 class FakeClock:
@@ -83,13 +91,14 @@ class RecordingOutput:
 
 
 def play_until(
-    scheduler: Scheduler, clock: FakeClock, until_ns: int, on_reply: Callable[[Message], None] = lambda _: None
+    scheduler: Scheduler, clock: FakeClock, until_ns: int, on_reply: Callable[[Said], None] = lambda _: None
 ) -> list[Event]:
     """Run a scheduler up to a time, waking exactly when it asks to be woken; returns what left, in order."""
-    left = []
+    left: list[Event] = []
     while True:
         departures, replies = scheduler.due(clock.now_ns())
-        left += [departure.event for departure in departures if departure.output == REPORT]
+        reported = (departure.event for departure in departures if departure.output == REPORT)
+        left += (event for event in reported if isinstance(event, Event))
         for reply in replies:
             on_reply(reply)
         next_ns = scheduler.next_ns()
@@ -97,6 +106,85 @@ def play_until(
             clock.advance_to(until_ns)
             return left
         clock.advance_to(next_ns)
+
+
+class StageProcess:
+    """A real stage in a process of its own, and control's end of its channel.
+
+    said: all that it has said, in order.
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self.said: list[Any] = []
+        self._map: TempoMap | None = None
+        self._epoch: EpochStarted | None = None
+        mine, theirs = pair()
+        accepts: Any = FromStage
+        with theirs:
+            command = module_command("bridge.stage.process", theirs.fileno())
+            self._process = subprocess.Popen(command, **inherited_by(theirs))
+        self._channel = Channel(mine, accepts)
+        self.tell(setup)
+
+    def tell(self, *messages: Message) -> None:
+        """Say something to it."""
+        for message in messages:
+            self._channel.send(message)
+
+    def listen(self, seconds: float = 0.0) -> None:
+        """Take in what it says, for some time or what is there."""
+        deadline_s = time.monotonic() + seconds
+        while self._channel.wait(max(0.0, deadline_s - time.monotonic())):
+            for message in self._channel.receive():
+                self.said.append(message)
+                if isinstance(message, Piece):
+                    self._mirror(message)
+                elif isinstance(message, EpochStarted):
+                    self._epoch = message
+
+    def wait_for(self, kind: type[T], condition: Callable[[T], bool] = lambda _: True) -> T:
+        """The first message of a kind that fulfils a condition, waiting for it. Raises TimeoutError."""
+        deadline_s, seen = time.monotonic() + PATIENCE_S, 0
+        while time.monotonic() < deadline_s:
+            for message in self.said[seen:]:
+                if isinstance(message, kind) and condition(message):
+                    return message
+            seen = len(self.said)
+            self._channel.wait(0.1)
+            self.listen()
+        raise TimeoutError(f"the stage did not say {kind.__name__}: {self.said[-20:]}")
+
+    @property
+    def events(self) -> list[Event]:
+        """What left."""
+        return [event for message in self.said if isinstance(message, Left) for event in message.events]
+
+    @property
+    def tempo_mbpm(self) -> int:
+        """The tempo that its timeline has, or will have."""
+        return self._map.pieces[-1].tempo_mbpm if self._map else 0
+
+    def song_tick_at(self, at_ns: int) -> float:
+        """Where in the song it was or will be at a moment, from what it has said so far; between ticks too."""
+        if self._map is None or self._epoch is None:
+            raise RuntimeError("the stage does not play yet")
+        tick = self._map.tick_at(at_ns)
+        begins_ns, ends_ns = self._map.ns_at(tick), self._map.ns_at(tick + 1)
+        part = (at_ns - begins_ns) / (ends_ns - begins_ns)
+        return tick + part - self._epoch.tick + self._epoch.position_tick
+
+    def close(self) -> None:
+        """Have it end. May be called twice."""
+        if self._process.poll() is None:
+            self.tell(Quit())
+            self._process.wait(PATIENCE_S)
+        self._channel.close()
+
+    def _mirror(self, piece: Piece) -> None:
+        if self._map is None:
+            self._map = TempoMap(piece)
+        else:
+            self._map.apply(piece)
 
 
 class JackServer:
