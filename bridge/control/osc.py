@@ -29,6 +29,9 @@ LATER_MAX = 1024
 LATER_MAX_S = 3600.0
 """How many messages may wait for their timetag, and for how long."""
 
+TELL_S = 0.02
+"""Values that change faster than this are told as they are then."""
+
 SUBSCRIBE, UNSUBSCRIBE, ERROR = (f"{ROOT}/system/{name}" for name in ("subscribe", "unsubscribe", "error"))
 
 
@@ -45,6 +48,9 @@ class OscDoor:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._later = 0
         self._lease: asyncio.TimerHandle | None = None
+        self._speaks: Sender | None = None  # whose message is being done
+        self._news: dict[str, tuple[Node, Sender | None]] = {}  # values to tell of, and who knows already
+        self._told: dict[str, tuple[Value, ...]] = {}
 
     @property
     def port(self) -> int:
@@ -67,6 +73,7 @@ class OscDoor:
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self._socket, self._port = sock, sock.getsockname()[1]
+        self._surface.on_set = self._was_set
         self._loop.add_reader(sock.fileno(), self._readable)
         where = "every machine that reaches this one" if self._host != "127.0.0.1" else "this machine"
         return f"OSC on port {self._port}, from {where}"
@@ -91,9 +98,9 @@ class OscDoor:
 
     # Out
 
-    def broadcast(self, address: str, arguments: tuple[Value, ...]) -> None:
-        """Send an event to every client that wants it."""
-        targets = self.clients.wanting(address)
+    def broadcast(self, address: str, arguments: tuple[Value, ...], but: Sender | None = None) -> None:
+        """Send an event to every client that wants it, but one."""
+        targets = [target for target in self.clients.wanting(address) if target != but]
         if targets:
             packet = encode(address, arguments)
             for target in targets:
@@ -110,6 +117,22 @@ class OscDoor:
         for packet in bar_packets(address, span.number, phrase.notes) if targets else ():
             for target in targets:
                 self._send(packet, target)
+
+    def _was_set(self, node: Node) -> None:
+        """A value may be another: tell the clients soon, but for the one that has set it."""
+        if not self._news and self._loop is not None:
+            self._loop.call_later(TELL_S, self._tell)
+        speaks = self.clients.target(self._speaks) if self._speaks else None
+        before = self._news.get(node.address, (node, speaks))
+        self._news[node.address] = (node, speaks if before[1] == speaks else None)
+
+    def _tell(self) -> None:
+        news, self._news = self._news, {}
+        for address, (node, knows) in news.items():
+            value = node.get() if node.get is not None else ()
+            if self._told.get(address) != value:
+                self._told[address] = value
+                self.broadcast(address, value, but=knows)
 
     def _send(self, packet: bytes, target: Sender) -> None:
         if self._socket is not None:
@@ -203,12 +226,15 @@ class OscDoor:
     def _to_surface(self, sender: Sender, message: Incoming) -> bool:
         taken = True
         for node in self._surface.find(message.address):
+            self._speaks = sender
             try:
                 answer = self._surface.handle(node, message.arguments)
             except SidemanError as error:
                 self._error(sender, node.address, str(error))
                 taken = False
                 continue
+            finally:
+                self._speaks = None
             if answer is not None:
                 self._send(encode(node.address, answer), self.clients.target(sender))
         return taken

@@ -14,7 +14,7 @@ from typing import Any
 
 from bridge.control.pattern import check_pattern, is_pattern, matches
 from engines.errors import SidemanError
-from engines.parameter import Value
+from engines.parameter import Parameter, Value
 
 ROOT = "/sideman"
 
@@ -25,7 +25,7 @@ class Node:
 
     takes, help: in words, for people; get: the arguments of an answer; set: for a value, takes its one argument;
     act: for a verb, takes the arguments (a switch has all three). What set and act raise as SidemanError is
-    told to whoever asked.
+    told to whoever asked. parameter: what a value can be, where that is a parameter's.
     """
 
     address: str
@@ -34,12 +34,14 @@ class Node:
     get: Callable[[], tuple[Value, ...]] | None = None
     set: Callable[[Any], None] | None = None
     act: Callable[[tuple[Any, ...]], None] | None = None
+    parameter: Parameter | None = None
 
 
 class Surface:
-    """The nodes of a set."""
+    """The nodes of a set. on_set is called with a node that has a value, whenever it may have been given another."""
 
     def __init__(self) -> None:
+        self.on_set: Callable[[Node], None] = lambda _node: None
         self._nodes: dict[str, Node] = {}
 
     def add(self, nodes: Iterable[Node]) -> None:
@@ -77,6 +79,7 @@ class Surface:
                 node.set(arguments[0])
             elif len(arguments) != 1 or arguments[0] != 0:
                 node.act(arguments)
+            self._tell(node)
             return None
         if not arguments:
             if node.get is None:
@@ -87,6 +90,7 @@ class Surface:
         if len(arguments) != 1:
             raise SidemanError(f"takes {node.takes}, not {len(arguments)} values")
         node.set(arguments[0])
+        self._tell(node)
         return None
 
     def get(self, address: str) -> Value:
@@ -105,6 +109,7 @@ class Surface:
             node.act((value,))
         else:
             raise SidemanError(f"{address} can be asked, not set")
+        self._tell(node)
 
     def assign(self, name: str, value: Value) -> None:
         """Set `player.parameter` (or transport.tempo, ...), as `--set` (in text) and a set file say it.
@@ -120,6 +125,10 @@ class Surface:
             near = difflib.get_close_matches(name, self._names(), n=1)
             hint = f"did you mean {near[0]}?" if near else "it is written like drums.temperature=0.9"
             raise SidemanError(f"there is nothing called {name} to set; {hint}") from error
+
+    def _tell(self, node: Node) -> None:
+        if node.get is not None:
+            self.on_set(node)
 
     def _names(self) -> list[str]:
         return [address.removeprefix(f"{ROOT}/").replace("/", ".") for address in self._nodes]

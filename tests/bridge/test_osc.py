@@ -37,9 +37,9 @@ def _number(value: Any) -> float:
 
 
 class Scene:
-    """A door before a surface with a value and a verb, and a client's socket."""
+    """A door before a surface with a value and a verb, and a client's socket; or another client before a door."""
 
-    def __init__(self) -> None:
+    def __init__(self, beside: Scene | None = None) -> None:
         self.set: list[float] = []
         self.done: list[tuple[Any, ...]] = []
         self.surface = Surface()
@@ -54,7 +54,7 @@ class Scene:
                 Node("/sideman/x/verb", "nothing", act=self.done.append),
             )
         )
-        self.door = OscDoor(self.surface, 0, lan=False)
+        self.door: OscDoor = OscDoor(self.surface, 0, lan=False) if beside is None else beside.door
         self.client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.client.bind(("127.0.0.1", 0))
         self.client.setblocking(False)
@@ -285,3 +285,25 @@ def test_what_we_send_has_three_types_and_fits_a_packet() -> None:
 def test_what_is_no_osc_is_one_error() -> None:
     with pytest.raises(SidemanError, match="6 bytes are no OSC message or bundle"):
         parse(b"#reply")
+
+
+def test_a_value_that_another_has_set_is_told_to_everyone_else_once() -> None:
+    async def scene(stage: Scene) -> None:
+        other = Scene(beside=stage)
+        try:
+            await stage.settle()
+            await other.settle()
+            other.send(message("/sideman/x/value", 0.5))
+            assert await stage.receive() == ("/sideman/x/value", [0.5])
+            stage.surface.set("/sideman/x/value", 0.25)  # a key, or a controller: both are told
+            assert await stage.receive() == ("/sideman/x/value", [0.25])
+            assert await other.receive() == ("/sideman/x/value", [0.25])
+            stage.send(message("/sideman/x/value", 0.25))  # a fader that was moved by what it was told: no news
+            stage.send(*(message("/sideman/x/value", number / 64) for number in range(17, 33)))
+            assert await other.receive() == ("/sideman/x/value", [0.5])  # many in a row are told as they are then
+            stage.send(message("/sideman/x/value"))
+            assert await stage.receive() == ("/sideman/x/value", [0.5])  # its own question, nothing before it
+        finally:
+            other.client.close()
+
+    act(scene)
