@@ -23,6 +23,8 @@ from typing import Any
 
 import bridge
 from bridge.control.heard import Hearing
+from bridge.control.keeper import Keeper
+from bridge.control.learn import Learn
 from bridge.control.osc import OscDoor
 from bridge.control.stagehand import Stagehand
 from bridge.control.surface import ROOT, Node, Surface
@@ -72,7 +74,7 @@ class LiveOptions:
     """What the command line adds to a set.
 
     bars: leave after so many; record: files; settings: (name, text) of each --set; keys: take them from the terminal;
-    playhead: tell the view every sixteenth.
+    playhead: tell the view every sixteenth; file: the set's, which it is saved to.
     """
 
     bars: int | None = None
@@ -80,6 +82,7 @@ class LiveOptions:
     settings: tuple[tuple[str, str], ...] = ()
     keys: bool = False
     playhead: bool = False
+    file: Path | None = None
 
 
 class Daemon:
@@ -101,6 +104,8 @@ class Daemon:
             )
             for number, (name, config) in enumerate(set_.players.items())
         }  # fmt: skip
+        self.learn = Learn(self.surface, set_.learned, self.on_message)
+        self.keeper = Keeper(options.file, self.transport, self.players, self.learn, self.on_message)
         self.osc = OscDoor(self.surface, set_.osc_port, set_.lan)
         self.tape = Tape(options.record, self.on_message)
         stage_players = tuple(
@@ -139,6 +144,7 @@ class Daemon:
                 self.surface.assign(f"{name}.{parameter}", value)
         for name, text in self._options.settings:
             self.surface.assign(name, text)
+        self.learn.check()
         self.transport.conduct(tuple(player.planner for player in self.players.values()), next(iter(self.players)))
         self.transport.say = self.on_message
         self.sync.on_state = self._sync_state
@@ -182,6 +188,8 @@ class Daemon:
             Node(f"{system}/panic", "nothing", "end every note", act=lambda _: self._to_stage(Panic())),
             Node(f"{system}/status", "nothing", "names and figures of how it goes", get=self._status),
             Node(f"{system}/version", "nothing", "Sideman's version", get=lambda: (bridge.__version__,)),
+            *self.learn.nodes(),
+            *self.keeper.nodes(),
         )
 
     def nodes(self) -> tuple[Node, ...]:
@@ -268,7 +276,7 @@ class Daemon:
                     self.on_message(line)
 
     def _heard(self, message: Heard) -> None:
-        self.hearing.take(message.events)
+        self.hearing.take(self.learn.take(message.events))
         for player in self.players.values():
             player.heard()
 

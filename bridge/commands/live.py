@@ -69,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
         settings=settings(args.set, tuple(set_.players)),
         keys=not args.quiet and sys.stdin.isatty(),
         playhead=not args.quiet and sys.stdout.isatty(),
+        file=args.file,
     )
     # Windows' own loop cannot watch sockets of ours
     with keep_time(), asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:

@@ -77,15 +77,14 @@ class Transport:
     def nodes(self) -> tuple[Node, ...]:
         """The transport's addresses."""
         return (
-            self._node(TEMPO.name, TEMPO.takes, TEMPO.help, lambda: self._tempo_mbpm / 1000, self.set_tempo),
-            self._node(PLAYING.name, PLAYING.takes, PLAYING.help, lambda: self.playing, self._set_playing),
-            self._node(POSITION.name, POSITION.takes, POSITION.help, self.position_beats, self.jump),
-            self._node(
-                "meter", "a metre such as 7/8", "metre, from the next bar on", lambda: str(self.meter), self.set_meter
+            _node(TEMPO, lambda: self._tempo_mbpm / 1000, self.set_tempo),
+            _node(PLAYING, lambda: self.playing, self._set_playing),
+            _node(POSITION, self.position_beats, self.jump),
+            Node(
+                f"{ROOT}/transport/meter", "a metre such as 7/8", "metre, from the next bar on",
+                get=lambda: (str(self.meter),), set=self.set_meter,
             ),
-            self._node(
-                COUNT_IN.name, COUNT_IN.takes, COUNT_IN.help, lambda: self.count_in_bars, self.set_count_in
-            ),
+            _node(COUNT_IN, lambda: self.count_in_bars, self.set_count_in),
         )  # fmt: skip
 
     @property
@@ -268,7 +267,7 @@ class Transport:
         else:
             self.stop()
 
-    def _node(
-        self, name: str, takes: str, help_: str, get: Callable[[], Value], set_: Callable[[object], None]
-    ) -> Node:
-        return Node(f"{ROOT}/transport/{name}", takes, help_, get=lambda: (get(),), set=set_)
+
+def _node(parameter: Parameter, get: Callable[[], Value], set_: Callable[[object], None]) -> Node:
+    address = f"{ROOT}/transport/{parameter.name}"
+    return Node(address, parameter.takes, parameter.help, get=lambda: (get(),), set=set_, parameter=parameter)

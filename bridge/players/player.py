@@ -50,7 +50,7 @@ class Player:
         self._listener = listener
         self._seed = seed
         self._loops = loops
-        self._bundle = config.bundle
+        self.bundle = config.bundle
         self._incoming: Supervisor | None = None
         self._last_call: asyncio.TimerHandle | None = None
         self._supervisor = self._supervise(config.bundle)
@@ -120,8 +120,7 @@ class Player:
             ),
             self._node(
                 "bundle", "a bundle's name or folder", "the model that plays",
-                get=lambda: (self._bundle,),
-                set=self.swap,
+                get=lambda: (self.bundle,), set=self.swap,
             ),
             self._node("state", "nothing", "bar, outcome, hits, lates, headroom, next bar to change", get=self.state),
             self._node("bar", "nothing", "a bar before it sounds: bar, part, parts, tick, pitch, velocity, length ..."),
@@ -259,7 +258,7 @@ class Player:
         self._supervisor.close()
         self._supervisor = incoming
         incoming.hand_over(self._ready, self._answer, self._lost, self._gave_up)
-        self._bundle, self.broken = bundle, ""
+        self.bundle, self.broken = bundle, ""
         self.planner.worker_lost()
         self._adopt(message)
         self._complain(message)
@@ -270,7 +269,7 @@ class Player:
 
     def _swap_failed(self, bundle: str, reason: str) -> None:
         self._incoming = None
-        self._listener.on_message(f"{self.name}: {bundle} cannot be played: {reason}; {self._bundle} plays on")
+        self._listener.on_message(f"{self.name}: {bundle} cannot be played: {reason}; {self.bundle} plays on")
 
     # Small parts
 
@@ -286,6 +285,7 @@ class Player:
             name, parameter.takes, parameter.help,
             get=lambda: (self.parameters[name],),
             set=lambda value: self.set(name, value),
+            parameter=parameter,
         )  # fmt: skip
 
     def _switch_node(self, name: str, help_: str, change: Callable[[bool], None], is_on: Callable[[], bool]) -> Node:
