@@ -20,6 +20,7 @@ COMMANDS = {
     "generate": "make bars with a bundle, faster than real time, into a .mid, .jsonl or .wav file",
     "midi": "turn bars in .jsonl into .mid, or .mid into .jsonl",
     "init": "write a commented set file",
+    "clients": "write the device for Ableton Live",
     "bundles": "list the bundles there are, and verify them",
     "ports": "list MIDI ports and sound devices",
     "calibrate": "measure how late an output sounds, and make up for it",

@@ -1,0 +1,1 @@
+"""What a user drops into another program, so that it plays with Sideman (docs/CLIENTS.md)."""
