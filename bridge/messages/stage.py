@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from bridge.messages.message import Message, Trouble
+from bridge.messages.sound import SoundStatus
 from engines.music import LoopFile, Note
 
 Outcome = Literal["hit", "alternate", "repeat", "rest", "hold", "listen"]
@@ -353,5 +354,6 @@ FromStage = (
     | PortChanged
     | Connections
     | StageStatus
+    | SoundStatus
     | Trouble
 )

@@ -94,11 +94,14 @@ class FrameClock:
 
 
 class Earliest:
-    """The callbacks of each second, reduced to the one that came least late: lateness is one-sided, drift is not."""
+    """The callbacks of each second, reduced to the one that came least late: lateness is one-sided, drift is not.
 
-    def __init__(self, rate: int, window_s: float = 1.0) -> None:
+    The first window is shorter, so that a device is ready soon.
+    """
+
+    def __init__(self, rate: int) -> None:
         self._ns_per_frame = 1e9 / rate
-        self._window_frames = round(rate * window_s)
+        self._window_frames = rate
         self._origin: tuple[int, int] | None = None
         self._end = 0
         self._least = 0.0
@@ -107,7 +110,7 @@ class Earliest:
     def observe(self, frame: int, at_ns: int) -> tuple[int, int] | None:
         """A callback: its first frame, and when that is heard. At the end of a second, the pair to go by."""
         if self._origin is None:
-            self._origin, self._end = (frame, at_ns), frame + self._window_frames
+            self._origin, self._end = (frame, at_ns), frame + self._window_frames // 10
         lateness = (at_ns - self._origin[1]) - (frame - self._origin[0]) * self._ns_per_frame
         if self._found is None or lateness < self._least:
             self._least, self._found = lateness, (frame, at_ns)

@@ -54,6 +54,11 @@ class Grid:
         """The frame that is heard at a tick, with its fraction."""
         return self.clock.frame_at(self._tempo.ns_at(tick))
 
+    def tick_at(self, frame: int) -> int:
+        """The last tick that has been heard at a frame."""
+        first_ns = self._tempo.pieces[0].at_ns
+        return self._tempo.tick_at(first_ns + round(self.clock.ns_since(frame, first_ns)))
+
     def read(self, frame: int, start_tick: int, tempo_mbpm: int) -> Stretch:
         """Where to read, at a frame, what began at start_tick and takes its ticks at tempo_mbpm."""
         pieces = self._tempo.pieces

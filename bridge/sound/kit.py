@@ -1,7 +1,7 @@
 """The built-in kit: nine drums made of sines and noise when it is needed. No sound font and no samples.
 
-bridge/sound/mixer.py plays it, for the monitor, `--record FILE.wav` and `sideman generate -o FILE.wav`. float32 at
-48 kHz.
+bridge/sound/mixer.py plays it, through the sound device, into `--record FILE.wav` and `sideman generate -o FILE.wav`.
+float32, made at 48 kHz and brought to the rate asked for.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ class Sound:
 
 
 class Kit:
-    """The nine drums of `engines.music.DRUMS`, in its order."""
+    """The nine drums of `engines.music.DRUMS`, in its order, at a rate."""
 
-    def __init__(self) -> None:
+    def __init__(self, rate: int = RATE) -> None:
+        self.rate = rate
         makers = {
             "kick": _kick,
             "snare": _snare,
@@ -48,12 +49,22 @@ class Kit:
             "crash": _crash,
             "ride": _ride,
         }
-        self.sounds = [makers[drum.name](np.random.default_rng(i)) for i, drum in enumerate(DRUMS)]
+        sounds = [makers[drum.name](np.random.default_rng(i)) for i, drum in enumerate(DRUMS)]
+        self.sounds = sounds if rate == RATE else [_at_rate(sound, rate) for sound in sounds]
 
     def sound(self, pitch: int) -> Sound | None:
         """The drum of a General MIDI pitch; None for what the kit does not have."""
         index = DRUM_OF_PITCH.get(pitch)
         return None if index is None else self.sounds[index]
+
+
+def _at_rate(sound: Sound, rate: int) -> Sound:
+    import soxr
+
+    def resampled(samples: Samples) -> Samples:
+        return np.asarray(soxr.resample(samples, RATE, rate, "HQ"), np.float32)
+
+    return Sound(resampled(sound.body), resampled(sound.edge), sound.gain, sound.pan)
 
 
 # The sounds. Each is a recipe known from the drum machines of the eighties: a swept sine, a noise, six square waves.

@@ -1,166 +1,251 @@
-"""The `audio` output: a player heard on this machine's sound device, through the monitor process."""
+"""The `audio` output: a player heard on a sound device, through a renderer of its own.
+
+A target is a part of a device's name, "jack", or "" for the default device; behind a plus, what else there is to say:
+`audio:jack`, `audio:+font:/usr/share/sounds/sf2/default-GM.sf2`, `audio:jack+finish`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import subprocess
-from typing import Any
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
 
-from bridge.channel import Channel, ChannelClosedError, inherited_by, module_command, pair
-from bridge.messages.message import Message, Trouble
-from bridge.messages.sound import FromMonitor, MonitorNote, MonitorReady, MonitorSetup, MonitorSilence
-from bridge.messages.stage import Event, PlayerSetup, PortChanged
+from bridge.channel import Channel, ChannelClosedError, module_command, pair
+from bridge.messages.message import Message
+from bridge.messages.sound import (
+    CueLoop,
+    Fader,
+    FromRenderer,
+    RendererReady,
+    RendererSetup,
+    SoundNote,
+    SoundSilence,
+    SoundStatus,
+    StartLoop,
+)
+from bridge.messages.stage import EpochStarted, Event, Piece, PlayerSetup, Stopped
+from bridge.sound.desk import BLOCK, CALLBACKS, ERROR_NS, LATE_FRAMES, PPB, STARVATIONS, STARVED_FRAMES, XRUNS
 from bridge.stage.outputs.output import Rack
+from bridge.stage.outputs.sound_device import LEAD_MAX_NS, SoundDevice, end, inheriting
+from bridge.timing.timeline import TempoMap
 from engines.errors import SidemanError
-
-LEAD_NS = 70_000_000
-"""Covers the latency of most sound devices, so that what is heard falls together with the MIDI."""
-
-RETRY_NS = 5_000_000_000
-START_S = 10.0
-"""How long a monitor may take to open its device when the stage is set up."""
-
+from engines.music import LoopFile
 
 UNHEARD = "unheard"
 """The target for the default device, silent while the player's MIDI goes to something (`sideman live`'s own choice)."""
 
+RETRY_NS = 1_000_000_000
+STATUS_NS = 1_000_000_000
+QUIET_NS = 10_000_000_000
+"""How the sound fares is told at most once a second; where nothing new has happened, once in so long besides."""
+
+PIECES_TOLD = 16
+"""Of the timeline, to a renderer that is started in the middle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What stands behind `audio:`. font: a sound font's path; finish: loops are not stretched when the tempo turns."""
+
+    device: str = ""
+    font: str = ""
+    finish: bool = False
+    unheard: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a target. Raises SidemanError for words that mean nothing here, or a font that is not there."""
+        if text.startswith("font:"):
+            text = f"+{text}"
+        device, *words = text.split("+")
+        target = cls(unheard=True) if device == UNHEARD else cls(device)
+        for word in words:
+            key, _, value = word.partition(":")
+            if key == "font" and value:
+                path = Path(value).expanduser()
+                if not path.is_file():
+                    raise SidemanError(f"there is no sound font {value!r}")
+                target = replace(target, font=str(path.absolute()))
+            elif word == "finish":
+                target = replace(target, finish=True)
+            else:
+                raise SidemanError(f"audio:{text}: {word!r} means nothing; it takes +font:FILE.sf2 and +finish")
+        return target
+
 
 class AudioOutput:
-    """Sends a player's notes to the monitor. Players with the same device share one."""
+    """Sends a player's notes and loops to a renderer. Players with the same device share that."""
 
-    lead_ns = LEAD_NS
+    lead_ns = LEAD_MAX_NS
 
     def __init__(self, player: PlayerSetup, target: str, rack: Rack) -> None:
         self._player = player.name
-        self._unheard = target == UNHEARD
-        self._target = "" if self._unheard else target
+        self._text = target
+        self._target = Target()
         self._rack = rack
-        self._monitor: Monitor | None = None
+        self._device: SoundDevice | None = None
+        self._strip = 0
+        self._later_ns = 0
+        self._opening = 0
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: Channel | None = None
+        self._next_try_ns = 0
+        self._next_status_ns = 0
+        self._tempo: TempoMap | None = None
+        self._fader = Fader()
+        self._loop: StartLoop | None = None
+        self._counters: tuple[int, ...] = ()
 
     def open(self) -> str:
-        """Start the monitor, or join it. Raises SidemanError when there is no sound device."""
-        self._monitor = self._rack.shared(f"monitor {self._target}", Monitor, lambda: Monitor(self._target))
-        until = ", until something is connected to its MIDI" if self._unheard else ""
-        return f"sound: {self._player} on {self._monitor.start()}{until}"
+        """Open the device, or join it, and start a renderer. Raises SidemanError when there is no sound device."""
+        self._target = Target.parse(self._text)
+        name, rack = self._target.device, self._rack
+        self._device = rack.shared(
+            f"sound {name}", SoundDevice, lambda: SoundDevice(name, rack.client_name, rack.reconnect)
+        )
+        heard_on = self._device.start()
+        self._strip = self._device.add(self._player)
+        needs_ns = self._device.needs_ns(rewinds=not self._target.font)
+        self.lead_ns = min(LEAD_MAX_NS, needs_ns)
+        self._later_ns = needs_ns - self.lead_ns
+        self._spawn()
+        until = ", until something is connected to its MIDI" if self._target.unheard else ""
+        return f"sound: {self._player} on {heard_on}{until}"
 
     def send(self, event: Event) -> None:
-        """Hand a note to the monitor."""
-        if self._unheard and event.velocity and self._player in self._rack.heard:
+        """Hand a note to the renderer."""
+        if self._target.unheard and event.velocity and self._player in self._rack.heard:
             return
-        if self._monitor:
-            self._monitor.say(MonitorNote(event.pitch, event.velocity, event.channel, event.at_ns))
+        self._say(SoundNote(event.pitch, event.velocity, event.channel, event.at_ns))
+
+    def cue(self, loop: LoopFile) -> None:
+        """Have a loop ready."""
+        self._say(CueLoop(loop))
+
+    def loop_starts(self, loop: LoopFile | None, tick: int, length_ticks: int) -> None:
+        """From a stage tick on this loop plays."""
+        self._loop = StartLoop(loop, tick, length_ticks)
+        self._say(self._loop)
+
+    def timeline(self, message: Piece | EpochStarted | Stopped) -> None:
+        """Let the renderer know the tempo; where an epoch begins and ends, `loop_starts` says."""
+        if isinstance(message, Piece):
+            if self._tempo:
+                self._tempo.apply(message)
+            else:
+                self._tempo = TempoMap(message)
+            self._say(message)
+
+    def mute(self, on: bool) -> None:
+        """Close the fader, or open it."""
+        self._fader = Fader(self._fader.gain_db, self._fader.pan, on)
+        self._say(self._fader)
+
+    def mix(self, gain_db: float, pan: float) -> None:
+        """Move the fader."""
+        self._fader = Fader(gain_db, pan, self._fader.muted)
+        self._say(self._fader)
 
     def panic(self) -> None:
         """Fade everything out."""
-        if self._monitor:
-            self._monitor.say(MonitorSilence())
+        self._loop = None
+        self._say(SoundSilence())
 
     def poll(self, now_ns: int) -> list[Message]:
-        """Whether the device went, or is back."""
-        return self._monitor.poll(now_ns) if self._monitor else []
+        """Whether the device went, or is back; what its renderer has to say; how the sound fares, when that changed."""
+        device = self._device
+        if not device:
+            return []
+        news = device.poll(now_ns)
+        news += self._heard()
+        if not device.present:
+            self._drop()
+        elif (self._channel is None or self._opening != device.openings) and now_ns >= self._next_try_ns:
+            self._next_try_ns = now_ns + RETRY_NS
+            self._drop()
+            self._spawn()
+        return news + self._status(device, now_ns)
 
     def close(self) -> None:
-        """The rack closes the monitor."""
-        self._monitor = None
+        """End the renderer; the rack closes the device."""
+        self._drop()
+        self._device = None
 
+    def _spawn(self) -> None:
+        device = self._device
+        if not device or not device.desk:
+            return
+        self._opening = device.openings
+        mine, theirs = pair()
+        accepts: Any = FromRenderer
+        with theirs:
+            self._process = subprocess.Popen(
+                [*module_command("bridge.sound.renderer", theirs.fileno()), device.desk.handle],
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                **inheriting(theirs, device.desk),
+            )
+        self._channel = Channel(mine, accepts)
+        self._say(RendererSetup(self._strip, self._target.font, self._target.finish, self._later_ns))
+        self._say(self._fader)
+        for piece in self._tempo.pieces[-PIECES_TOLD:] if self._tempo else ():
+            self._say(piece)
+        if self._loop:
+            self._say(self._loop)
 
-class Monitor:
-    """A monitor process, and another when it has gone."""
-
-    def __init__(self, device: str) -> None:
-        self._device = device
-        self._name = device or "the default sound device"
-        self._process: subprocess.Popen[bytes] | None = None
-        self._channel: Channel | None = None
-        self._ready = False
-        self._trouble = ""
-        self._lost = False
-        self._next_try_ns = 0
-
-    def start(self) -> str:
-        """Start the process if it does not run yet, wait for its device, and return that's name.
-
-        Raises SidemanError when there is none.
-        """
-        if self._ready:
-            return self._name
-        self._spawn()
-        channel = self._channel
-        if channel:
-            channel.wait(START_S)
-            self._take_in()
-        if not self._ready:
-            trouble = self._trouble or f"{self._name} does not answer"
-            self.close()
-            raise SidemanError(trouble)
-        return self._name
-
-    def say(self, message: MonitorNote | MonitorSilence) -> None:
-        """Tell the monitor; while it is away, nobody."""
-        if self._channel and self._ready:
+    def _say(self, message: Message) -> None:
+        """Tell the renderer; while there is none, nobody."""
+        if self._channel:
             with contextlib.suppress(ChannelClosedError):
                 self._channel.send(message)
 
-    def poll(self, now_ns: int) -> list[Message]:
-        """See whether the monitor lives; start another now and then if it does not."""
-        was_ready = self._ready
-        alive = self._take_in()
-        if was_ready and not alive:
-            self._lost = True
-            self._next_try_ns = now_ns + RETRY_NS
-            return [PortChanged(self._name, False, f"sound device {self._name} is gone; waiting for it")]
-        if self._lost and self._ready:
-            self._lost = False
-            return [PortChanged(self._name, True, f"sound device {self._name} is back")]
-        if self._lost and not self._channel and now_ns >= self._next_try_ns:
-            self._next_try_ns = now_ns + RETRY_NS
-            self._spawn()
-        return []
-
-    def close(self) -> None:
-        """Let the monitor fade out and leave."""
-        self._drop()
-
-    def _spawn(self) -> None:
-        mine, theirs = pair()
-        accepts: Any = FromMonitor
-        with theirs:
-            self._process = subprocess.Popen(
-                module_command("bridge.stage.outputs.monitor", theirs.fileno()),
-                stdin=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # ALSA and JACK chatter there
-                **inherited_by(theirs),
-            )
-        self._channel = Channel(mine, accepts)
-        self._trouble = ""
-        self._channel.send(MonitorSetup(self._device, LEAD_NS))
-
-    def _take_in(self) -> bool:
-        """Read what the monitor says; False once it has gone."""
+    def _heard(self) -> list[Message]:
         if not self._channel:
-            return False
+            return []
         try:
-            for message in self._channel.receive():
-                if isinstance(message, MonitorReady):
-                    self._ready = True
-                    self._name = message.device
-                elif isinstance(message, Trouble):
-                    self._trouble = message.text
+            news = [message for message in self._channel.receive() if not isinstance(message, RendererReady)]
             self._channel.flush()
         except ChannelClosedError:
             self._drop()
-            return False
-        return True
+            return []
+        return news
+
+    def _status(self, device: SoundDevice, now_ns: int) -> list[Message]:
+        desk = device.desk
+        if not desk or not desk.words[CALLBACKS] or now_ns < self._next_status_ns:
+            return []
+        starvations, starved, late = (
+            desk.strip(self._strip, word) for word in (STARVATIONS, STARVED_FRAMES, LATE_FRAMES)
+        )
+        counters = (desk.words[XRUNS], starvations, starved, late)
+        if counters == self._counters and now_ns < self._next_status_ns + QUIET_NS:
+            return []
+        self._next_status_ns = now_ns + STATUS_NS
+        self._counters = counters
+        return [
+            SoundStatus(
+                player=self._player,
+                device=device.name,
+                rate=desk.rate,
+                block=desk.words[BLOCK],
+                xruns=desk.words[XRUNS],
+                callbacks=desk.words[CALLBACKS],
+                load_p50_percent=desk.load_percent(50),
+                load_p99_percent=desk.load_percent(99),
+                drift_ppm=desk.words[PPB] / 1000,
+                error_us=desk.words[ERROR_NS] / 1000,
+                starvations=starvations,
+                starved_frames=starved,
+                late_frames=late,
+            )
+        ]
 
     def _drop(self) -> None:
-        self._ready = False
         channel, self._channel = self._channel, None
         process, self._process = self._process, None
         if channel:
             channel.close()
         if process:
-            try:
-                process.wait(0.3)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            end(process)

@@ -1,0 +1,176 @@
+"""A sound device as the stage has it: the desk, and the process that plays it; another one when that has gone."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+from typing import Any
+
+from bridge.channel import Channel, ChannelClosedError, inherited_by, module_command, pair
+from bridge.messages.message import Message, Trouble
+from bridge.messages.sound import DeviceReady, DeviceSetup, DeviceWired, FromDevice, StripAdded
+from bridge.messages.stage import Connections, PortChanged
+from bridge.sound.ahead import guard_frames, ready_frames
+from bridge.sound.desk import STRIPS, Desk
+from engines.errors import SidemanError
+
+RETRY_NS = 5_000_000_000
+START_S = 10.0
+"""How long a device may take to be opened when the stage is set up."""
+
+HOP_NS = 4_000_000
+"""For the way to the renderer, and for what it renders again there."""
+
+LEAD_MAX_NS = 100_000_000
+"""The stage looks ahead no further; a device that is slower than that plays everything later, evenly."""
+
+
+class SoundDevice:
+    """A device that the players of a rack share.
+
+    present: whether it plays now; openings: how often it has been opened; clients have to start again at each.
+    """
+
+    def __init__(self, device: str, client_name: str, reconnect: dict[str, tuple[str, ...]]) -> None:
+        self._device = device
+        self._client_name = client_name
+        self._wires = dict(reconnect)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: Channel | None = None
+        self._strips: list[str] = []
+        self._trouble = ""
+        self._lost = False
+        self._next_try_ns = 0
+        self._news: list[Message] = []
+        self._latency_ns = 0
+        self.name = {"": "the default sound device", "jack": "JACK"}.get(device, device)
+        self.desk: Desk | None = None
+        self.present = False
+        self.openings = 0
+
+    def start(self) -> str:
+        """Open the device if it is not open yet, and return its name.
+
+        Raises SidemanError when there is none.
+        """
+        if self.present:
+            return self.name
+        if self.desk is None:
+            self.desk = Desk.create()
+        self._spawn()
+        while self._channel and not self.present and self._channel.wait(START_S):
+            self._take_in()
+        if not self.present:
+            trouble = self._trouble or f"{self.name} does not answer"
+            self.close()
+            raise SidemanError(trouble)
+        return self.name
+
+    def add(self, player: str) -> int:
+        """A strip for a player; its number. Raises SidemanError when there are too many."""
+        if len(self._strips) == STRIPS:
+            raise SidemanError(f"{player}: {self.name} takes {STRIPS} players and no more")
+        self._strips.append(player)
+        if self._channel:
+            with contextlib.suppress(ChannelClosedError):
+                self._channel.send(StripAdded(len(self._strips) - 1, player))
+        return len(self._strips) - 1
+
+    def needs_ns(self, rewinds: bool) -> int:
+        """How long before it is heard a note has to leave the stage, for an instrument that can go back or cannot."""
+        desk = self.desk
+        if desk is None or not desk.rate:
+            return LEAD_MAX_NS
+        ready = guard_frames if rewinds else ready_frames
+        frames = desk.block + ready(desk.rate, desk.block)
+        return self._latency_ns + frames * 1_000_000_000 // desk.rate + HOP_NS
+
+    def poll(self, now_ns: int) -> list[Message]:
+        """See whether it lives; open it again now and then if it does not. Each piece of news is told once."""
+        was_present = self.present
+        self._take_in()
+        if was_present and not self.present:
+            self._lost = True
+            self._next_try_ns = now_ns + RETRY_NS
+            self._news.append(PortChanged(self.name, False, f"sound device {self.name} is gone; waiting for it"))
+        elif self._lost and self.present:
+            self._lost = False
+            self._news.append(PortChanged(self.name, True, f"sound device {self.name} is back"))
+        elif self._lost and not self._channel and now_ns >= self._next_try_ns:
+            self._next_try_ns = now_ns + RETRY_NS
+            self._spawn()
+        news, self._news = self._news, []
+        return news
+
+    def close(self) -> None:
+        """Let it fade out and leave. May be called twice."""
+        self._drop()
+        desk, self.desk = self.desk, None
+        if desk:
+            desk.close()
+
+    def _spawn(self) -> None:
+        desk = self.desk
+        if desk is None:
+            return
+        desk.reset()
+        mine, theirs = pair()
+        accepts: Any = FromDevice
+        with theirs:
+            self._process = subprocess.Popen(
+                [*module_command("bridge.sound.device", theirs.fileno()), desk.handle],
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # ALSA and JACK chatter there
+                **inheriting(theirs, desk),
+            )
+        self._channel = Channel(mine, accepts)
+        self._trouble = ""
+        self._channel.send(DeviceSetup(self._device, self._client_name, self._wires))
+
+    def _take_in(self) -> None:
+        if not self._channel:
+            return
+        try:
+            for message in self._channel.receive():
+                match message:
+                    case DeviceReady():
+                        self.name, self._latency_ns = message.device, message.latency_ns
+                        self.present = True
+                        self.openings += 1
+                        for index, player in enumerate(self._strips):
+                            self._channel.send(StripAdded(index, player))
+                    case DeviceWired():
+                        self._wires.update(message.ports)
+                        self._news.append(Connections(message.ports))
+                    case Trouble():
+                        self._trouble = message.text
+            self._channel.flush()
+        except ChannelClosedError:
+            self._drop()
+
+    def _drop(self) -> None:
+        self.present = False
+        channel, self._channel = self._channel, None
+        process, self._process = self._process, None
+        if channel:
+            channel.close()
+        if process:
+            end(process)
+
+
+def inheriting(theirs: Any, desk: Desk) -> dict[str, Any]:
+    """The arguments of Popen with which a child inherits an end of a channel and the desk."""
+    arguments = inherited_by(theirs)
+    if sys.platform != "win32":
+        arguments["pass_fds"] = [*arguments["pass_fds"], desk.descriptor]
+    return arguments
+
+
+def end(process: subprocess.Popen[bytes], patience_s: float = 0.3) -> None:
+    """Wait a moment for a process whose channel has been closed, and kill it if it stays."""
+    try:
+        process.wait(patience_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
