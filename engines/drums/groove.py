@@ -151,13 +151,20 @@ class GrooveModel:
             end = min(done + AHEAD, n)
             past, copies, agreement = window.look(masks, done, end)
             gate, coefficients = self._step(past=past, copies=copies, agreement=agreement, context=place[done:end])
-            chosen = (gate + noise[done:end]).argmax(axis=1)
-            found = copies[np.arange(end - done), np.minimum(chosen, CANDIDATES - 1)]
-            for row in np.flatnonzero(chosen == CANDIDATES):
-                found[row] = _new(coefficients[row], controls, uniform[done + row])
-            wrong = np.flatnonzero(found != masks[done:end])
-            masks[done:end] = found
-            done = done + int(wrong[0]) + 1 if len(wrong) else end
+            gate = gate + noise[done:end]
+            if controls.allowed is not None:
+                may = np.take_along_axis(controls.allowed[done:end], np.minimum(copies, MASKS - 1), axis=1)
+                gate[:, :CANDIDATES][~may] = -np.inf
+            right = end
+            for step, chosen in enumerate(gate.argmax(axis=1).tolist(), start=done):
+                if chosen < CANDIDATES:
+                    mask = int(copies[step - done, chosen])
+                else:
+                    mask = _new(coefficients[step - done], controls, step, uniform[step])
+                if mask != masks[step]:
+                    right = min(right, step + 1)
+                    masks[step] = mask
+            done = right
         return masks
 
     def _perform(
@@ -168,16 +175,14 @@ class GrooveModel:
         Guessing ahead as `_write` does gains nothing here: what is drawn depends finely on how the step before was
         played, so few guesses come out right; and a number of rounds that is fixed leaves timing less even than it is.
         """
-        values = np.zeros((len(masks), 2, INSTRUMENTS), np.int64)
+        values = np.zeros((len(masks), 2, INSTRUMENTS))
         uniform = random.random((len(masks), 2, 2, INSTRUMENTS))
         on = hits(masks)
         performance = Performance(history, masks)
         for step in map(int, np.flatnonzero(masks)):
             around, heard, means = performance.look(step)
             (cumulative,) = self._humaniser(around=around, heard=heard, means=means, context=place[step : step + 1])
-            drawn = sampled(cumulative[0], uniform[step])
-            np.maximum(drawn[0], 1, out=drawn[0])
-            values[step] = drawn * on[step]
+            values[step] = sampled(cumulative[0], uniform[step]) * on[step]
             performance.play(step, values[step])
         return values[:, 0].astype(np.uint8), values[:, 1].astype(np.int16)
 
@@ -265,11 +270,14 @@ def mixture(
     return p
 
 
-def _new(coefficients: NDArray[np.float32], controls: Controls, uniform: NDArray[np.float64]) -> int:
-    """A new mask from what the step graph said of it [COEFFICIENTS], with uniforms [9]."""
-    if controls.temperature == 1.0 and controls.top_k == 0 and controls.top_p >= 1.0:
+def _new(coefficients: NDArray[np.float32], controls: Controls, step: int, uniform: NDArray[np.float64]) -> int:
+    """A new mask for a step from what the step graph said of it [COEFFICIENTS], with uniforms [9]."""
+    free = controls.allowed is None or controls.allowed[step].all()
+    if free and controls.temperature == 1.0 and controls.top_k == 0 and controls.top_p >= 1.0:
         return write(coefficients, uniform)
     new = log_probabilities(coefficients[None])[0]
+    if controls.allowed is not None:
+        new[~controls.allowed[step]] = -np.inf
     return pick(shaped(new, controls.temperature, controls.top_k, controls.top_p), float(uniform[0]))
 
 

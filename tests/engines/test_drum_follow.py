@@ -83,7 +83,7 @@ def test_lock_binds_its_share_of_the_steps_and_the_seed_says_which() -> None:
     assert (bound(0.5, 7) == bound(0.5, 7)).all()
 
 
-@pytest.fixture(scope="module", params=["lstm"])
+@pytest.fixture(scope="module", params=["lstm", "groove"])
 def engine(request: pytest.FixtureRequest) -> DrumEngine:
     return DrumEngine.load(Bundle.load(find(request.param)))
 
