@@ -108,6 +108,11 @@ class JackClient:
         return int(PERIODS_AHEAD * self._client.blocksize * 1_000_000_000 // self._client.samplerate)
 
     @property
+    def jack(self) -> Any:
+        """The library's own client, for what is no port."""
+        return self._client
+
+    @property
     def lost(self) -> bool:
         """Whether the server has gone."""
         return self._lost

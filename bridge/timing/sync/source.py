@@ -102,5 +102,5 @@ def make_source(setup: SyncSetup, tempo_mbpm: int, inputs: Any, rack: Any) -> So
         case "jack":
             from bridge.timing.sync.jack import JackTransport
 
-            return JackTransport(setup, tempo_mbpm)
+            return JackTransport(tempo_mbpm, rack)
     raise SidemanError(f"sync: there is no source {setup.kind}")

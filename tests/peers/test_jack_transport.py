@@ -1,0 +1,101 @@
+"""JACK's transport with klick as its timebase master, which plays clicks at a tempo and tells bar, beat and tick."""
+
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from bridge.messages.stage import (
+    OutputSetup,
+    Play,
+    PlayerSetup,
+    Setup,
+    SourcePlays,
+    SourceState,
+    SourceStops,
+    SyncSetup,
+    Tempo,
+)
+from bridge.testing import PATIENCE_S, StageProcess
+
+jack = pytest.importorskip("jack", reason="the JACK library is not here", exc_type=OSError)
+
+RATE = 48_000
+
+
+@pytest.fixture
+def stage(server):
+    player = PlayerSetup("drums", (OutputSetup("osc", "127.0.0.1:9"),))
+    found = StageProcess(Setup("sideman", (player,), 120_000, SyncSetup("jack")))
+    found.wait_for(SourceState)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def transport(server):
+    client = jack.Client("test", no_start_server=True)
+    yield client
+    client.transport_stop()
+    client.close()
+
+
+@pytest.fixture
+def klick(server, transport):
+    if not shutil.which("klick"):
+        pytest.skip("there is no klick here (on Debian and Ubuntu: sudo apt install klick)")
+    process = subprocess.Popen(["klick", "-t", "-T", "97.3"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline_s = time.monotonic() + PATIENCE_S
+    while transport.transport_query()[1].get("beats_per_minute", 0) < 97 and time.monotonic() < deadline_s:
+        time.sleep(0.05)
+    yield
+    process.terminate()
+    process.wait()
+
+
+def behind_ms(stage, transport, bpm):
+    """How far the stage is behind the transport, at several moments, in ms."""
+    found = []
+    for _ in range(40):
+        stage.listen(0.05)
+        before_ns = time.perf_counter_ns()
+        frame = transport.transport_frame  # reckoned on from the cycle's start
+        at_ns = (before_ns + time.perf_counter_ns()) // 2
+        ticks = frame / RATE * bpm / 60 * 960 - stage.song_tick_at(at_ns)
+        found.append(ticks * 60_000 / bpm / 960)
+    return sorted(found)
+
+
+def test_we_start_stop_and_move_with_klick(stage, transport, klick):
+    transport.transport_start()
+    plays = stage.wait_for(SourcePlays)
+    stage.tell(Play(1, plays.position_tick, at_ns=plays.at_ns))
+    stage.wait_for(SourceState, lambda state: state.locked and state.tempo_mbpm == 97_300)
+    stage.listen(1.0)
+    assert abs(stage.tempo_mbpm - 97_300) <= 1
+    behind = behind_ms(stage, transport, 97.3)
+    assert -0.5 < behind[len(behind) // 2] < 0.5
+    transport.transport_frame = RATE * 30
+    moved = stage.wait_for(SourcePlays, lambda message: message is not plays)
+    assert moved.position_tick >= 30 * 97.3 / 60 * 960
+    stage.tell(Play(2, moved.position_tick, at_ns=moved.at_ns))
+    stage.listen(1.0)
+    behind = behind_ms(stage, transport, 97.3)
+    assert -0.5 < behind[len(behind) // 2] < 0.5
+    transport.transport_stop()
+    stage.wait_for(SourceStops)
+
+
+def test_without_a_timebase_master_the_tempo_is_ours(stage, transport):
+    transport.transport_frame = RATE
+    transport.transport_start()
+    plays = stage.wait_for(SourcePlays)
+    assert plays.position_tick >= 960 * 2  # a second at 120 bpm
+    stage.tell(Play(1, plays.position_tick, at_ns=plays.at_ns))
+    stage.listen(0.5)
+    behind = behind_ms(stage, transport, 120)
+    assert -0.5 < behind[len(behind) // 2] < 0.5
+    stage.tell(Tempo(150_000))
+    stage.wait_for(SourceState, lambda state: state.tempo_mbpm == 150_000)
+    assert stage.tempo_mbpm == 150_000
