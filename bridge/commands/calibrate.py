@@ -16,6 +16,7 @@ from typing import Any
 from bridge.commands.clicks import CLICKS_MS, EARLIEST_MS, LATEST_MS, Lateness, lateness
 from bridge.commands.ears import Ear, make_ear
 from bridge.commands.probe import StageProbe
+from bridge.files.setfile import write_set
 from bridge.messages.stage import Chunk, Connections, Left, OutputSetup, Play, PlayerSetup, Setup
 from bridge.set import OutputSet, PlayerSet, Set, check_plugins, default_set, load_set
 from engines.errors import SidemanError
@@ -178,11 +179,4 @@ def set_latency(file: Path, output: str, latency_ms: float) -> None:
     outputs = document.setdefault("outputs", tomlkit.table(is_super_table=True))
     table: Table = outputs.setdefault(output, tomlkit.table())
     table["latency_ms"] = latency_ms
-    written = file.with_name(f".{file.name}.new")
-    try:
-        written.write_text(tomlkit.dumps(document), encoding="utf-8")
-        written.replace(file)
-    except OSError as error:
-        raise SidemanError(
-            f"{file} cannot be written: {error.strerror}; put latency_ms = {latency_ms:g} into it"
-        ) from None
+    write_set(file, tomlkit.dumps(document))

@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bridge.messages.stage import PlayerSetup
 from bridge.set import PlayerSet, Set, check_plugins, default_set, load_set
+from bridge.stage.outputs.output import HasDevice, Output, Rack, make_output
 from engines.errors import SidemanError
 
 CLIENT_NAME = "sideman latency"
@@ -106,10 +108,8 @@ def _bar_p99_ms(player: PlayerSet, bars: int) -> float:
 def _outputs(name: str, player: PlayerSet) -> Iterator[tuple[str, tuple[float, float] | str]]:
     """Each output with how far ahead it is handed its events, and how long its device takes, in ms.
 
-    It is opened to be asked, and closed again. A device that cannot tell is a matter for `sideman calibrate`.
+    It is opened to be asked, and closed again. What does not tell is a matter for `sideman calibrate`.
     """
-    from bridge.messages.stage import PlayerSetup
-    from bridge.stage.outputs.output import Rack, make_output
 
     setups = player.output_setups()
     rack = Rack(CLIENT_NAME)
@@ -119,10 +119,16 @@ def _outputs(name: str, player: PlayerSet) -> Iterator[tuple[str, tuple[float, f
                 output = make_output(setup, PlayerSetup(name, setups, player.channel), rack)
                 try:
                     output.open()
-                    yield text, (output.lead_ns / 1e6, getattr(output, "device_ns", 0) / 1e6)
+                    yield text, _queue_and_device_ms(output)
                 finally:
                     output.close()
             except SidemanError as error:
                 yield text, str(error)
     finally:
         rack.close()
+
+
+def _queue_and_device_ms(output: Output) -> tuple[float, float]:
+    if isinstance(output, HasDevice):
+        return (output.latency_ns - output.device_ns) / 1e6, output.device_ns / 1e6
+    return output.lead_ns / 1e6, 0.0

@@ -114,6 +114,16 @@ class AudioOutput:
         until = ", until something is connected to its MIDI" if self._target.unheard else ""
         return f"sound: {self._player} on {heard_on}{until}"
 
+    @property
+    def latency_ns(self) -> int:
+        """How long before it is heard a note has to be handed over."""
+        return self.lead_ns + self._later_ns
+
+    @property
+    def device_ns(self) -> int:
+        """How much of that is the device's own."""
+        return self._device.own_ns if self._device else 0
+
     def send(self, event: Event) -> None:
         """Hand a note to the renderer."""
         if self._target.unheard and event.velocity and self._player in self._rack.heard:

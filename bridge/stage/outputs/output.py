@@ -107,6 +107,21 @@ class Mixes(Protocol):
         ...
 
 
+@runtime_checkable
+class HasDevice(Protocol):
+    """An output with a device that takes its time, for `sideman latency`; read once it is open."""
+
+    @property
+    def latency_ns(self) -> int:
+        """How long before it is heard a note has to be handed over; over lead_ns if all is played later, evenly."""
+        ...
+
+    @property
+    def device_ns(self) -> int:
+        """How much of that is the device's own."""
+        ...
+
+
 class Closable(Protocol):
     """Something that outputs share and the rack closes."""
 

@@ -86,6 +86,12 @@ class SoundDevice:
         frames = desk.block + ready(desk.rate, desk.block)
         return self._latency_ns + frames * 1_000_000_000 // desk.rate + HOP_NS
 
+    @property
+    def own_ns(self) -> int:
+        """How long it takes itself: from its callback until a frame is heard, and the block that it takes at once."""
+        desk = self.desk
+        return self._latency_ns + (desk.block * 1_000_000_000 // desk.rate if desk and desk.rate else 0)
+
     def poll(self, now_ns: int) -> list[Message]:
         """See whether it lives; open it again now and then if it does not. Each piece of news is told once."""
         was_present = self.present
