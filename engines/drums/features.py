@@ -209,7 +209,7 @@ class Window:
         # Backwards from the bar: steps agreed in a row, and all that is told, summed from the bar's start, so below 0.
         at = np.arange(front - 1, front - 1 - RUN_MAX, -1)[:, None]
         played = self._line[at]
-        told = _TOLD[self._line[at - copy_lags(steps)] ^ played] * (played != NO_MUSIC)[:, :, None]
+        told = _TOLD.take(self._line[at - copy_lags(steps)] ^ played, axis=0) * (played != NO_MUSIC)[:, :, None]
         self._agreed = np.where(told[:, :, 0].all(axis=0), RUN_MAX, told[:, :, 0].argmin(axis=0))
         self._told = np.zeros((SPAN_MAX + steps, CANDIDATES, 2), np.float32)
         np.add.accumulate(-told[:SPAN_MAX], axis=0, out=self._told[SPAN_MAX - 1 :: -1])
@@ -221,7 +221,7 @@ class Window:
         last - 1 of the bar, where masks [n] are guessed."""
         self._line[-len(masks) :] = masks
         copies = self._line[self._copy_at[:last]]
-        told = _TOLD[copies[:-1] ^ masks[: last - 1, None]]
+        told = _TOLD.take(copies[:-1] ^ masks[: last - 1, None], axis=0)  # much faster than indexing
         here, end = SPAN_MAX + first, SPAN_MAX + last
         np.add.accumulate(told, axis=0, out=self._told[SPAN_MAX + 1 : end])
         agreement = np.empty((last - first, CANDIDATES, AGREEMENTS), np.float32)

@@ -8,6 +8,7 @@ tests/engines/test_groove_humaniser.py holds them equal.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -78,10 +79,11 @@ def medians(cumulative: NDArray[np.float32]) -> NDArray[np.float32]:
     return values
 
 
-def sampled(cumulative: NDArray[np.float32], uniform: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Velocity and offset [2, 9] drawn from cumulative probabilities [2, 9, BINS] with uniforms [2, 2, 9]."""
-    found = np.minimum((cumulative < uniform[0, :, :, None]).sum(axis=2), BINS - 1)
-    values: NDArray[np.int64] = np.floor(LOW[:, None] + WIDTH[:, None] * (found + uniform[1])).astype(np.int64)
+def sampled(cumulative: NDArray[np.float32], uniform: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Velocity, at least 1, and offset [2, 9] from cumulative probabilities [2, 9, BINS] with uniforms [2, 2, 9]."""
+    found = (cumulative[:, :, :-1] < uniform[0, :, :, None]).sum(axis=2)
+    values: NDArray[np.float64] = np.floor(LOW[:, None] + WIDTH[:, None] * (found + uniform[1]))
+    np.maximum(values[0], 1.0, out=values[0])
     return values
 
 
@@ -94,11 +96,11 @@ def _row(played: NDArray[np.float64], on: NDArray[np.bool_], place: NDArray[np.i
     return rows
 
 
-def _means(sums: NDArray[np.float64]) -> NDArray[np.float32]:
+def _means(sums: NDArray[np.float64] | NDArray[np.float32]) -> NDArray[np.float32]:
     """Sums of velocity, offset and hits [n, spans, 3, k] as means of the first two and log hits: float32 [n, -1]."""
     result = np.empty(sums.shape, np.float32)
     np.divide(sums[:, :, :2], np.maximum(sums[:, :, 2:], 1.0), out=result[:, :, :2], casting="same_kind")
-    np.log1p(sums[:, :, 2], out=result[:, :, 2], casting="same_kind")
+    np.log1p(sums[:, :, 2], out=result[:, :, 2], casting="same_kind", dtype=np.float64)
     return result.reshape(len(sums), -1)
 
 
@@ -106,7 +108,7 @@ def tempo(bpm: float | None) -> NDArray[np.float32]:
     """A tempo as the humaniser is told it: known, and octaves above 120; [TEMPO]."""
     if bpm is None:
         return np.zeros(TEMPO, np.float32)
-    return np.array([1.0, np.clip(np.log2(bpm / 120.0), -1.5, 1.5)], np.float32)
+    return np.array([1.0, min(max(math.log2(bpm / 120.0), -1.5), 1.5)], np.float32)
 
 
 def parts_of_means(means: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -217,35 +219,34 @@ class Performance:
             same += steps == n and count == (same + 1) * n
         line = np.full(before + n + AHEAD, NO_MUSIC, np.int64)
         line[before : before + n] = masks
-        rows = np.zeros((3, COLUMNS, before + n))  # as _row, time last: numpy sums along the last axis fastest
-        rows[2, :INSTRUMENTS, before:] = hits(masks).T
-        place = np.arange(-before, n) % BEAT
+        # As _row, but time last, along which numpy is quickest; whole 128ths, which even a float32 sums exactly.
+        rows, place = np.zeros((3, COLUMNS, before + n), np.float32), np.arange(-before, n) % BEAT
+        drums = rows[:, :INSTRUMENTS]
+        drums[2, :, before:] = hits(masks).T
         if count:
             bars, known = history[recent:], slice(max(0, before - count), before)
             line[known] = np.concatenate([bar.masks for bar in bars])[-before:]
             velocity = np.concatenate([bar.velocity for bar in bars])[-before:].T
-            rows[0, :INSTRUMENTS, known] = velocity
-            rows[1, :INSTRUMENTS, known] = np.concatenate([bar.offset for bar in bars])[-before:].T
-            rows[2, :INSTRUMENTS, known] = velocity > 0
+            drums[0, :, known] = velocity
+            drums[1, :, known] = np.concatenate([bar.offset for bar in bars])[-before:].T
+            drums[2, :, known] = velocity > 0
             place[known] = np.concatenate([_PLACES[: len(bar.masks)] for bar in bars])[-before:]
-        rows[:2] /= UNIT
-        drums = rows[:, :INSTRUMENTS]
+        drums[:2] /= UNIT
         np.multiply(drums.sum(axis=1)[:, None], place == np.arange(BEAT)[:, None], out=rows[:, INSTRUMENTS:])
-        sums = np.empty((n, len(MEAN_SPANS), 3, COLUMNS))
-        for i, span in enumerate(MEAN_SPANS):
-            first = before - span
-            sums[0, i] = rows[:, :, first:before].sum(axis=2)
-            entered_less_left = rows[:, :, before:-1] - rows[:, :, first : first + n - 1]
-            sums[1:, i] = sums[0, i] + np.cumsum(entered_less_left, axis=2).transpose(2, 0, 1)
-        places = np.empty((n, len(PLACE_SPANS), 3, INSTRUMENTS))
-        for i, span in enumerate(PLACE_SPANS):
-            bars_ago = drums[:, :, before - min(span, same) * n : before].reshape(3, INSTRUMENTS, -1, n)
-            places[:, i] = bars_ago.sum(axis=2).transpose(2, 0, 1)
-        at = np.arange(before, before + n)[:, None]
-        self._around = line[at + np.arange(-BACK, AHEAD + 1)]
-        self._heard = drums[:2].transpose(2, 0, 1)[at - heard_lags(n)].astype(np.float32).reshape(n, HEARD)
-        self._means = np.concatenate([_means(sums), _means(places)], axis=1)
-        self._sums, self._hits = sums, np.maximum(sums[:, :, 2:], 1.0)
+        # Sums over the spans before each step of the bar, as one product with what lies within them.
+        at, time = np.arange(before, before + n, dtype=np.int16), np.arange(before + n, dtype=np.int16)[:, None]
+        starts = np.concatenate([at - np.int16(span) for span in MEAN_SPANS])
+        within = (time >= starts) & (time < np.concatenate([at] * len(MEAN_SPANS)))
+        sums = rows.reshape(3 * COLUMNS, -1) @ within.astype(np.float32)
+        self._sums = np.ascontiguousarray(sums.reshape(3, COLUMNS, -1, n).transpose(3, 2, 0, 1))
+        bars_ago = np.arange(min(_MOST_BARS, same), 0, -1)
+        past = drums[:, :, before - len(bars_ago) * n : before].reshape(3, INSTRUMENTS, -1, n)
+        places = (bars_ago <= np.array(PLACE_SPANS)[:, None]).astype(np.float32) @ past
+        self._means = np.concatenate([_means(self._sums), _means(places.transpose(3, 2, 0, 1))], axis=1)
+        self._around = line[at[:, None] + np.arange(-BACK, AHEAD + 1)]
+        last = np.ascontiguousarray(drums[:2, :, before - 2 * n :].transpose(2, 0, 1))
+        self._heard = last[at[:, None] - before + 2 * n - heard_lags(n)].reshape(n, HEARD)
+        self._hits = np.maximum(self._sums[:, :, 2:], 1.0)
         self._running = parts_of_means(self._means)[0]
         self._steps_heard = self._heard.reshape(n * LAGS, 2, INSTRUMENTS)
 
@@ -256,11 +257,13 @@ class Performance:
         row = slice(step, step + 1)
         return self._around[row], self._heard[row], self._means[row]
 
-    def play(self, step: int, values: NDArray[np.int64]) -> None:
+    def play(self, step: int, values: NDArray[np.float64]) -> None:
         """Say how a step was played after `look` at it: velocity and offset [2, 9], 0 where there is no hit."""
         played = values / UNIT
         # The next step hears it at the first lag, the one after at the second: down the diagonal.
         self._steps_heard[(step + 1) * LAGS :: LAGS + 1][:NEAR] = played
         row = played @ _SPREAD[step % BEAT]
+        self._sums[step + 1 :, :, :2] += row
         for i, span in enumerate(MEAN_SPANS):
-            self._sums[step + 1 : step + 1 + span, i, :2] += row
+            if step + 1 + span < len(self._sums):  # it drops out before the end of a long bar
+                self._sums[step + 1 + span :, i, :2] -= row

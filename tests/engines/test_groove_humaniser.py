@@ -44,7 +44,7 @@ def test_step_by_step_equals_the_whole_piece(meter: str) -> None:
             np.testing.assert_array_equal(around, whole.around(row, whole_piece=False))
             np.testing.assert_array_equal(heard, whole.heard(row))
             np.testing.assert_array_equal(means, whole.means(row))
-            values = np.stack([bar.velocity[step], bar.offset[step]]).astype(np.int64)
+            values = np.stack([bar.velocity[step], bar.offset[step]]).astype(np.float64)
             performance.play(int(step), values)
 
 
