@@ -67,12 +67,13 @@ class Line:
 class ClockLine:
     """Pulses by number; `clock` takes them in as they arrive.
 
-    count: the number of the last pulse, lost ones included
+    count: the number of the last pulse, lost ones included; pulses: how many were taken in
     exact: whether the scatter is known and small enough to tell single pulses apart
     """
 
     def __init__(self) -> None:
         self.count = 0
+        self.pulses = 0
         self.exact = False
         self._points: deque[Point] = deque(maxlen=WINDOW_COARSE)
         self._line: Line | None = None
@@ -119,6 +120,7 @@ class ClockLine:
                 return False
             self._start_over()
         self._doubled = 0
+        self.pulses += 1
         self._recent.append(max(1, steps))
         if sum(step > 1 for step in self._recent) >= LOST_MAX:
             self._count_singly()
