@@ -1,9 +1,8 @@
-"""Loop: audio of exactly a span, as an engine of audio returns it; and how a span of audio is made to last longer."""
+"""Loop: audio of exactly a span, as an engine of audio returns it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +11,6 @@ from engines.music import TICKS_PER_BEAT
 
 RATE_MIN, RATE_MAX = 8_000, 192_000
 CHANNELS_MAX = 2
-
-CONTEXT_S = 0.25
-"""What is heard before and after a span when it is stretched: two blocks of the stretcher, so that its edges fit."""
-
-SEAM_S = 0.01
-"""How long the end of a stretched loop fades into its beginning."""
 
 Frames = NDArray[np.float32]
 """Audio, [frames, channels] float32."""
@@ -62,41 +55,3 @@ class Loop:
 def frames_in(ticks: int, tempo_bpm: float, rate: int) -> int:
     """How many frames at a rate so many ticks last, rounded."""
     return round(ticks * 60 * rate / (TICKS_PER_BEAT * tempo_bpm))
-
-
-def stretched(frames: Frames, start: int, stop: int, wanted: int, rate: int) -> Frames:
-    """Frames start to stop of a loop, [n, channels], which goes round, in exactly `wanted` frames of the same pitch.
-
-    As many frames as wanted are handed through untouched. Otherwise the stretcher (python-stretch, Signalsmith's) also
-    hears what lies around the span.
-    """
-    if stop - start == wanted:
-        return np.take(frames, np.arange(start, stop), axis=0, mode="wrap")
-    made, before = _stretch(frames, start, stop, wanted, rate)
-    return made[before : before + wanted]
-
-
-def stretched_round(frames: Frames, wanted: int, rate: int) -> Frames:
-    """A whole loop in `wanted` frames. Its end fades into what came before its beginning, so that it goes round."""
-    if len(frames) == wanted:
-        return frames
-    made, before = _stretch(frames, 0, len(frames), wanted, rate)
-    whole = made[before : before + wanted]
-    fade = min(round(SEAM_S * rate), before, wanted)
-    rising = np.linspace(0, 1, fade, dtype=np.float32)[:, None]
-    whole[-fade:] = whole[-fade:] * (1 - rising) + made[before - fade : before] * rising
-    return whole
-
-
-def _stretch(frames: Frames, start: int, stop: int, wanted: int, rate: int) -> tuple[Frames, int]:
-    """The span stretched with its context, and where in that the span begins."""
-    from python_stretch.Signalsmith import Stretch
-
-    around = round(CONTEXT_S * rate)
-    before = round(around * wanted / (stop - start))
-    heard = np.take(frames, np.arange(start - around, stop + around), axis=0, mode="wrap")
-    stretch = Stretch(0)
-    stretch.preset(frames.shape[1], rate)
-    stretch.setTimeFactor((stop - start) / wanted)
-    made: Any = stretch.process(np.ascontiguousarray(heard.T, np.float32))
-    return np.array(made, np.float32).T.copy(), before

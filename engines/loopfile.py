@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
-from engines.audio import Frames, Loop, frames_in, stretched, stretched_round
+from engines.audio import Frames, Loop, frames_in
 from engines.audiofile import ENDINGS, TEMPO_LOW, AudioFile, open_audio
 from engines.engine import Played, Request
 from engines.errors import SidemanError
 from engines.music import TICKS_PER_BEAT
 from engines.parameter import Parameter
 from engines.randomness import generator
+from engines.stretch import stretched, stretched_round
 
 if TYPE_CHECKING:
     from engines.bundle import Bundle

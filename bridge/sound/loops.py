@@ -15,8 +15,8 @@ import numpy as np
 
 from bridge.sound.grid import Grid
 from bridge.sound.kit import Samples
-from bridge.sound.sinc import SincReader
 from engines.music import LoopFile
+from engines.sinc import SincReader
 
 OnTempo = Literal["stretch", "finish"]
 

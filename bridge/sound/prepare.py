@@ -1,21 +1,16 @@
-"""Making a loop ready to be played: read, checked, brought to the device's rate, stretched where the tempo is another.
-
-Stretching (Signalsmith Stretch) smears what is struck. So a loop is cut at its attacks; each of them is laid as it is,
-at its own moment to a fraction of a sample, and only what rings between is stretched.
-"""
+"""Making a loop ready to be played: read, checked, brought to the device's rate, stretched where the tempo is another."""
 
 from __future__ import annotations
-
-import itertools
 
 import numpy as np
 
 from bridge.sound.kit import Samples
 from bridge.sound.loops import FADE_S, Want
-from bridge.sound.sinc import SincReader
 from bridge.timing.timeline import NS_MBPM_PER_TICK
 from engines.errors import SidemanError
 from engines.music import LoopFile
+from engines.sinc import SincReader
+from engines.stretch import laid
 
 FRAMES_MAX = 1 << 25
 """A loop of more, at the device's rate, is refused: some minutes."""
@@ -23,21 +18,18 @@ FRAMES_MAX = 1 << 25
 PEAK_MAX = 8.0
 """What is louder is brought down to it: no recording, and no fault of ours to pass on."""
 
-HOP_S = 0.002
-ATTACK_S = 0.012
-"""Of an attack so much is laid as it is; before it, so much is left for the one before to end in:"""
-
-BEFORE_S = 0.0015
-SEAM_S = 0.004
-ATTACKS_MIN_APART_S = 0.05
-SILENCE = 1e-4
-RISE = 4.0
-"""A sound that within HOP_S grows by this factor, and to a twentieth of the loudest, is an attack."""
-
 
 def frames_of(ticks: float, tempo_mbpm: int, rate: int) -> float:
     """Ticks in frames at a tempo, with their fraction."""
     return ticks * NS_MBPM_PER_TICK / tempo_mbpm * rate / 1e9
+
+
+def load_readers() -> None:
+    """Load what reads and resamples a file, before there is one that is wanted soon."""
+    import soundfile
+    import soxr
+
+    del soundfile, soxr
 
 
 def prepared(want: Want, rate: int) -> Samples:
@@ -70,83 +62,9 @@ def at_rate(frames: Samples, loop: LoopFile, rate: int) -> Samples:
 def stretched(frames: Samples, want: Want, rate: int) -> Samples:
     """A loop's frames from want.from_tick on, at want.tempo_mbpm instead of its own."""
     loop = want.loop
-    ratio = loop.tempo_mbpm / want.tempo_mbpm
     first = frames_of(want.from_tick, loop.tempo_mbpm, rate)
     count = round(frames_of(loop.ticks - want.from_tick, want.tempo_mbpm, rate))
-    out = np.zeros((count, 2), np.float32)
-    begin = int(first)
-    attacks = [at for at in attacks_of(frames, rate) if at >= begin]
-    edges = sorted({begin, *attacks, len(frames)})
-    reader, before, attack = SincReader(), round(BEFORE_S * rate), round(ATTACK_S * rate)
-    rise = np.linspace(0, 1, max(1, round(SEAM_S * rate)), endpoint=False, dtype=np.float32)[:, None]
-    for at, following in itertools.pairwise(edges):
-        struck = at in attacks
-        start = (at - first) * ratio - (before if struck else 0)  # where this part begins in `out`
-        end = (following - first) * ratio - (before if following < len(frames) else 0) + len(rise)
-        to = max(0, int(np.floor(start)))
-        size = min(count, round(end)) - to
-        if size <= 0:
-            continue
-        source = at - (before if struck else 0)
-        kept = min(size, (before + attack) if struck else 0)
-        part = reader.read(frames, source + (to - start), 1.0, size).copy()
-        if size > kept:
-            ring = frames[source + kept : following]
-            part[kept:] = _stretch(ring, size - kept, rate)
-            seam = min(len(rise), kept, size - kept)
-            if seam:  # from the attack, going on as it is, to the stretched ring
-                raw = reader.read(frames, source + (to - start) + kept, 1.0, seam)
-                part[kept : kept + seam] = raw + rise[:seam] * (part[kept : kept + seam] - raw)
-        if to and len(rise) < size:
-            part[: len(rise)] *= rise if not struck else np.minimum(1, rise * len(rise) / max(1, before))
-        out[to : to + size] = _joined(out[to : to + size], part, len(rise))
-    return out
-
-
-def attacks_of(frames: Samples, rate: int) -> list[int]:
-    """The frames at which something is struck, found by a steep rise of the level."""
-    level = np.abs(frames).max(axis=1)
-    hop = max(1, round(HOP_S * rate))
-    whole = len(level) // hop
-    if not whole:
-        return []
-    peaks = level[: whole * hop].reshape(whole, hop).max(axis=1)
-    loudest = float(peaks.max())
-    quiet = np.concatenate([[0.0], np.maximum(peaks[:-1], np.concatenate([[0.0], peaks[:-2]]))])
-    found: list[int] = []
-    for index in np.flatnonzero((peaks > RISE * quiet) & (peaks > loudest / 20)):
-        first = int(index) * hop
-        threshold = max(float(quiet[index]) * 1.5, float(peaks[index]) / 10)
-        at = first + int(np.argmax(level[first : first + hop] >= threshold))
-        if not found or at - found[-1] > ATTACKS_MIN_APART_S * rate:
-            found.append(at)
-    return found
-
-
-def _stretch(ring: Samples, count: int, rate: int) -> Samples:
-    """A part of a loop brought to so many frames, its pitch kept."""
-    if not len(ring) or count <= 0 or float(np.abs(ring).max()) < SILENCE:
-        return np.zeros((max(0, count), 2), np.float32)
-    import python_stretch
-
-    machine = python_stretch.Signalsmith.Stretch()
-    machine.preset(2, float(rate))
-    machine.timeFactor = len(ring) / count
-    done = np.asarray(machine.process(np.ascontiguousarray(ring.T)), np.float32).T
-    out = np.zeros((count, 2), np.float32)
-    out[: min(count, len(done))] = done[:count]
-    return out
-
-
-def _joined(old: Samples, part: Samples, seam: int) -> Samples:
-    """A part laid over the end of the one before it, whose last `seam` frames fade."""
-    tail = int(np.flatnonzero(np.abs(old).max(axis=1))[-1]) + 1 if np.abs(old).any() else 0
-    joined: Samples = part.copy()
-    tail = min(tail, seam)
-    if tail:
-        fall = np.linspace(1, 0, tail, dtype=np.float32)[:, None]
-        joined[:tail] += old[:tail] * fall
-    return joined
+    return laid(frames, first, loop.tempo_mbpm / want.tempo_mbpm, count, rate)
 
 
 def _read(loop: LoopFile) -> Samples:

@@ -10,10 +10,11 @@ from bridge.messages.stage import Piece  # noqa: E402
 from bridge.sound.clock import ClockPiece, FrameClock  # noqa: E402
 from bridge.sound.grid import Grid  # noqa: E402
 from bridge.sound.loops import LoopPlayer, Take, Want  # noqa: E402
-from bridge.sound.prepare import attacks_of, frames_of, prepared, stretched  # noqa: E402
+from bridge.sound.prepare import frames_of, prepared, stretched  # noqa: E402
 from bridge.timing.timeline import NS_MBPM_PER_TICK, TempoMap  # noqa: E402
 from engines.errors import SidemanError  # noqa: E402
 from engines.music import LoopFile  # noqa: E402
+from engines.stretch import attacks_of  # noqa: E402
 
 BEAT, BAR = 960, 3840
 START_NS = 3_141_592_653_589

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from engines.audio import Loop, frames_in, stretched, stretched_round
+from engines.audio import Loop, frames_in
+from engines.stretch import stretched, stretched_round
 
 RATE = 48_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bridge.sound.kit import Samples
+from engines.audio import Frames
 
 TAPS = 24
 PHASES = 512
@@ -26,7 +26,7 @@ class SincReader:
         self._table = (table / table.sum(axis=1, keepdims=True)).astype(np.float32)
         self._taps = np.arange(TAPS) - (TAPS // 2 - 1)
 
-    def read(self, frames: Samples, position: float, slope: float, count: int) -> Samples:
+    def read(self, frames: Frames, position: float, slope: float, count: int) -> Frames:
         """`count` frames from a position on, `slope` apart, (count, 2). Silence lies before and behind.
 
         frames: (n, 2) float32
@@ -43,15 +43,15 @@ class SincReader:
         row = phase.astype(np.int64)
         weights = self._weights(row, (phase - row).astype(np.float32))
         both = near.view(np.complex64)[:, 0]  # left and right in one number: half the work
-        found: Samples = (both[whole[:, None] + self._taps] * weights).sum(axis=1).view(np.float32).reshape(-1, 2)
+        found: Frames = (both[whole[:, None] + self._taps] * weights).sum(axis=1).view(np.float32).reshape(-1, 2)
         return found
 
-    def _weights(self, row: NDArray[np.int64], between: Samples) -> Samples:
-        weights: Samples = self._table[row] + between[:, None] * (self._table[row + 1] - self._table[row])
+    def _weights(self, row: NDArray[np.int64], between: Frames) -> Frames:
+        weights: Frames = self._table[row] + between[:, None] * (self._table[row + 1] - self._table[row])
         return weights
 
 
-def _cut(frames: Samples, first: int, count: int) -> Samples:
+def _cut(frames: Frames, first: int, count: int) -> Frames:
     """Frames first to first + count, silent where there are none."""
     if first >= 0 and first + count <= len(frames):
         return frames[first : first + count]
