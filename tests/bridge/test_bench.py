@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from bridge.commands import bench, figures
+from bridge.commands.bench_clock import followed
 from bridge.commands.bench_jack import aligned, residuals_ms
 from bridge.commands.bench_link import Mirror, apart_ns
 from bridge.commands.live_figures import _usage, measure_live
@@ -58,6 +59,14 @@ def test_what_is_lost_on_the_way_does_not_pass_for_what_comes_next() -> None:
     assert max(residuals_ms(pairs, 48_000)) < 1e-6
     late = [*pairs[:100], (pairs[100][0] + 48, pairs[100][1]), *pairs[101:]]
     assert max(residuals_ms(late, 48_000)) == pytest.approx(1.0, abs=0.02)
+
+
+def test_a_simulated_clock_is_followed_on_its_seed_alone() -> None:
+    one = followed(97.3, seed=3, bars=6)
+    assert one == followed(97.3, seed=3, bars=6) != followed(97.3, seed=4, bars=6)
+    assert one.tempo_error_bpm < 0.1 and max(map(abs, one.phase_errors_ms)) < 1.0
+    exact = followed(97.3, seed=3, jitter_ms=0.0, lost=0.0, bars=6)
+    assert max(map(abs, exact.phase_errors_ms)) < 0.05
 
 
 def test_a_process_and_its_children_are_found() -> None:
