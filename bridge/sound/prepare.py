@@ -1,4 +1,4 @@
-"""Making a loop ready to be played: read, checked, brought to the device's rate, stretched where the tempo is another."""
+"""Making a loop ready to be played: read, checked, brought to the device's rate, stretched to another tempo."""
 
 from __future__ import annotations
 
