@@ -29,7 +29,8 @@ ALARM_SIGMAS_COARSE = 4.0
 ALARM_NS = 300_000
 KEPT = 8
 """When the last six arrivals lay off the line by more than so much on average, the tempo or the phase has changed: the
-line goes through the last eight only, and grows from there. Pulses that wait for each other, as those that jitter by
+line goes through the last eight only; eight pulses later, when they are all from after the change, once more; and it
+grows from there. Pulses that wait for each other, as those that jitter by
 their period must, lie off it together: the second number is theirs."""
 
 PRIOR_WEIGHT = 48 * (48**2 - 1) / 12
@@ -82,6 +83,7 @@ class ClockLine:
         self._residuals: deque[float] = deque(maxlen=ALARM_RESIDUALS)
         self._recent: deque[int] = deque(maxlen=RECENT)
         self._doubled = 0
+        self._until_keep = 0
 
     @property
     def period_ns(self) -> float | None:
@@ -128,8 +130,10 @@ class ClockLine:
         if self._line and self._points:
             self._residuals.append(at_ns - self.at_ns(self.count))
         self._points.append((self.count, at_ns))
-        if self._changed():
+        self._until_keep -= 1
+        if (changed := self._changed()) or self._until_keep == 0:
             self._keep(KEPT)
+            self._until_keep = KEPT if changed else 0
         while self.exact and len(self._points) > WINDOW:
             self._points.popleft()
         self._fit()
