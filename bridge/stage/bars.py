@@ -79,9 +79,10 @@ class Bars:
         bars = self._bars[chunk.player]
         old = bars.get(chunk.bar)
         bar = Bar(chunk.epoch, chunk.bar, chunk.id, chunk.outcome, now_ns, chunk.length_ticks, chunk.loop)
+        from_tick = chunk.from_tick if chunk.from_tick >= 0 else self._from_tick
         if old:
-            bar.entries = old.give_way(self._timeline.frozen, chunk.from_tick)
-        self._add_notes(chunk, bar)
+            bar.entries = old.give_way(self._timeline.frozen, from_tick)
+        self._add_notes(chunk, bar, from_tick)
         bars[chunk.bar] = bar
         if len(bars) > BARS_KEPT:
             del bars[min(bars)]
@@ -120,7 +121,7 @@ class Bars:
             return "the bar has begun"
         return ""
 
-    def _add_notes(self, chunk: Chunk, bar: Bar) -> None:
+    def _add_notes(self, chunk: Chunk, bar: Bar, from_tick: int) -> None:
         """Queue a chunk's notes, but for those that come too late.
 
         A hit that is played a little before its bar, where the epoch begins with that bar, falls on the beginning;
@@ -132,7 +133,7 @@ class Bars:
             song_tick = chunk.start_tick + note.tick
             if chunk.start_tick >= self._from_tick:
                 song_tick = max(song_tick, self._from_tick)
-            if song_tick < max(chunk.from_tick, self._from_tick):
+            if song_tick < max(from_tick, self._from_tick):
                 continue
             tick = max(self.stage_tick(song_tick), self._catch_up_tick)
             if tick < self._timeline.frozen:
