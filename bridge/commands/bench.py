@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 
+from bridge.commands.bench_audio import audio_rows
 from bridge.commands.bench_clock import clock_rows
 from bridge.commands.bench_jack import jack_rows
 from bridge.commands.bench_link import link_rows
@@ -80,6 +81,7 @@ def rows(bars: int, seconds: float, seed_model: bool) -> Iterator[Row]:
     yield from jack_rows(seconds, load)
     yield from link_rows(seconds)
     yield from clock_rows()
+    yield from audio_rows(seconds, load)
     yield from live_rows(seconds)
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from bridge.commands import bench, figures
+from bridge.commands.bench_audio import Played, played_rows
 from bridge.commands.bench_clock import followed
 from bridge.commands.bench_jack import aligned, residuals_ms
 from bridge.commands.bench_link import Mirror, apart_ns
 from bridge.commands.live_figures import _usage, measure_live
+from bridge.messages.sound import SoundStatus
 from bridge.messages.stage import EpochStarted, Piece, SourceState
 from engines.errors import SidemanError
 
@@ -67,6 +69,23 @@ def test_a_simulated_clock_is_followed_on_its_seed_alone() -> None:
     assert one.tempo_error_bpm < 0.1 and max(map(abs, one.phase_errors_ms)) < 1.0
     exact = followed(97.3, seed=3, jitter_ms=0.0, lost=0.0, bars=6)
     assert max(map(abs, exact.phase_errors_ms)) < 0.05
+
+
+def sound_status(player: str, **counters: float) -> SoundStatus:
+    fields = dict.fromkeys(SoundStatus.__struct_fields__, 0) | {"player": player, "device": "JACK", "rate": 48_000}
+    return SoundStatus(**(fields | counters))  # type: ignore[arg-type]
+
+
+def test_what_starved_before_is_not_counted_and_xruns_of_one_device_count_once() -> None:
+    before = [sound_status(player, xruns=2, starved_frames=100) for player in ("drums", "loop")]
+    after = [sound_status(player, xruns=5, starved_frames=100, load_p99_percent=7) for player in ("drums", "loop")]
+    pairs = tuple(zip(before, after, strict=True))
+    frames, callback, xruns = played_rows("sound", Played(pairs, xruns_silent=2))
+    assert frames.passed and frames.figure.startswith("0 frames starved")
+    assert callback.passed and "p99 7 %" in callback.figure
+    assert xruns.figure == "3 against 2" and not xruns.passed
+    starved = (pairs[0], (before[1], sound_status("loop", xruns=5, starved_frames=612, late_frames=1)))
+    assert next(played_rows("sound", Played(starved, 9))).figure == "512 frames starved, 1 of loops late"
 
 
 def test_a_process_and_its_children_are_found() -> None:

@@ -1,0 +1,36 @@
+"""bench: a JACK client that plays silence and counts xruns; tells how many at each line that it is sent.
+
+Run by bench_audio.py as `python -m bridge.commands.bench_silent`, on the server that JACK_DEFAULT_SERVER names.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Play silence on a pair of ports until standard input ends."""
+    import jack
+
+    xruns = 0
+
+    def silence(_frames: int) -> None:
+        for port in ports:
+            port.get_array().fill(0)
+
+    def xrun(_delayed_us: float) -> None:
+        nonlocal xruns
+        xruns += 1
+
+    client = jack.Client("sideman silence", no_start_server=True)
+    ports = [client.outports.register(side) for side in ("left", "right")]
+    client.set_process_callback(silence)
+    client.set_xrun_callback(xrun)
+    with client:
+        for _ in sys.stdin:
+            print(xruns, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
