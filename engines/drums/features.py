@@ -199,41 +199,40 @@ class Window:
         known = [fitted(masks, steps) for masks in history[-(BAR_LAGS + RUN_MAX // steps + 1) :]]
         silence = np.full(max(0, front - steps * len(known)), NO_MUSIC, np.int64)
         self._line = np.concatenate([silence, *known, np.zeros(steps, np.int64)])[-front - steps :]
-        at = np.arange(front, front + steps)[:, None]
-        self._past_at, self._copy_at = at - past_lags(steps), at - copy_lags(steps)
-        copies = self._line[self._copy_at]
+        at = np.arange(front - 1, front + steps)[:, None]  # from the step before the bar on
+        self._past_at, self._copy_at = at[1:] - past_lags(steps), at - copy_lags(steps)
+        copies = self._line[self._copy_at[1:]]
         self.absent = copies == NO_MUSIC
         # Whole bars ago are known for all steps of the bar by now.
         self._popular = np.zeros((steps, CANDIDATES), np.uint8)
         self._popular[:, len(SHORT_LAGS) :] = _popularity(copies[:, len(SHORT_LAGS) :].astype(np.int16))
-        # Backwards from the bar: steps agreed in a row, and all that is told, summed from the bar's start, so below 0.
+        # Backwards from the bar: where each candidate last differed, and all that is told, summed from the bar's start.
         at = np.arange(front - 1, front - 1 - RUN_MAX, -1)[:, None]
         played = self._line[at]
         told = _TOLD.take(self._line[at - copy_lags(steps)] ^ played, axis=0) * (played != NO_MUSIC)[:, :, None]
-        self._agreed = np.where(told[:, :, 0].all(axis=0), RUN_MAX, told[:, :, 0].argmin(axis=0))
+        self._differed = -1 - np.where(told[:, :, 0].all(axis=0), RUN_MAX, told[:, :, 0].argmin(axis=0))
         self._told = np.zeros((SPAN_MAX + steps, CANDIDATES, 2), np.float32)
         np.add.accumulate(-told[:SPAN_MAX], axis=0, out=self._told[SPAN_MAX - 1 :: -1])
+        self._since = SPAN_MAX + np.arange(steps) - np.array(SPANS)[:, None]
+        self._step_before = np.arange(-1, steps - 1)[:, None]
 
     def look(
         self, masks: NDArray[np.uint16], first: int, last: int
     ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
         """past [k, PAST], copies [k, CANDIDATES] and scaled agreement [k, CANDIDATES, AGREEMENTS] of steps first to
         last - 1 of the bar, where masks [n] are guessed."""
-        self._line[-len(masks) :] = masks
-        copies = self._line[self._copy_at[:last]]
-        told = _TOLD.take(copies[:-1] ^ masks[: last - 1, None], axis=0)  # much faster than indexing
-        here, end = SPAN_MAX + first, SPAN_MAX + last
-        np.add.accumulate(told, axis=0, out=self._told[SPAN_MAX + 1 : end])
+        n = len(masks)
+        self._line[-n:] = masks
+        copies = self._line[self._copy_at[: last + 1]]
+        told = _TOLD.take(copies[:-1] ^ self._line[-n - 1 : last - 1 - n, None], axis=0)  # much faster than indexing
+        np.add.accumulate(told[1:], axis=0, out=self._told[SPAN_MAX + 1 : SPAN_MAX + last])
+        within = self._told[SPAN_MAX + first : SPAN_MAX + last] - self._told.take(self._since[:, first:last], axis=0)
+        before = self._step_before[:last]
+        differed = np.maximum.accumulate(np.where(told[:, :, 0], self._differed, before), axis=0)
         agreement = np.empty((last - first, CANDIDATES, AGREEMENTS), np.float32)
-        now = self._told[here:end]
-        for j, span in enumerate(SPANS):
-            np.subtract(now[:, :, 0], self._told[here - span : end - span, :, 0], out=agreement[:, :, j])
-        step = np.arange(last)[:, None]
-        differed = np.concatenate([-1 - self._agreed[None], np.where(told[:, :, 0], -1 - RUN_MAX, step[:-1])])
-        run = step[first:] - 1 - np.maximum.accumulate(differed, axis=0)[first:]
-        np.minimum(run, RUN_MAX, out=agreement[:, :, len(SPANS)], casting="same_kind")
-        before = self._told[here - DISTANCE_SPAN : end - DISTANCE_SPAN]
-        np.subtract(now[:, :, 1], before[:, :, 1], out=agreement[:, :, len(SPANS) + 1])
+        agreement.transpose(2, 0, 1)[: len(SPANS)] = within[:, :, :, 0]
+        agreement[:, :, len(SPANS)] = np.minimum(before[first:] - differed[first:], RUN_MAX)
+        agreement[:, :, len(SPANS) + 1] = within[SPANS.index(DISTANCE_SPAN), :, :, 1]
         agreement[:, :, len(SPANS) + 2] = self._popular[first:last]
         agreement *= SCALE
-        return self._line[self._past_at[first:last]], copies[first:], agreement
+        return self._line[self._past_at[first:last]], copies[first + 1 :], agreement

@@ -48,9 +48,9 @@ _RUNNING = len(MEAN_SPANS) * 3 * COLUMNS
 MEANS = _RUNNING + len(PLACE_SPANS) * 3 * INSTRUMENTS
 
 BINS = 32
-LOW = np.array([0.0, -STEP_TICKS / 2])
-WIDTH = np.array([4.0, STEP_TICKS / BINS])
-"""Of a bin of velocity, and of one of offset in ticks."""
+LOW = np.array([[0.0], [-STEP_TICKS / 2]])
+WIDTH = np.array([[4.0], [STEP_TICKS / BINS]])
+"""Of a bin of velocity, and of one of offset in ticks: [2, 1]."""
 
 _BITS = np.arange(INSTRUMENTS)
 _PLACES = np.arange(STEPS_MAX) % BEAT
@@ -64,7 +64,7 @@ UNIT = 128.0
 def bins_of(velocity: NDArray[np.uint8], offset: NDArray[np.int16]) -> NDArray[np.int64]:
     """The bins of velocities and offsets [n, 9]: [n, 2, 9]."""
     values = np.stack([velocity, offset], axis=1).astype(np.float64)
-    found: NDArray[np.int64] = np.floor((values - LOW[:, None]) / WIDTH[:, None]).astype(np.int64)
+    found: NDArray[np.int64] = np.floor((values - LOW) / WIDTH).astype(np.int64)
     return np.clip(found, 0, BINS - 1)
 
 
@@ -75,14 +75,14 @@ def medians(cumulative: NDArray[np.float32]) -> NDArray[np.float32]:
     below = np.where(at > 0, np.take_along_axis(cumulative, np.maximum(at - 1, 0)[..., None], axis=-1)[..., 0], 0.0)
     within = np.clip((0.5 - below) / np.maximum(above - below, 1e-6), 0.0, 1.0)
     # A bin holds whole numbers from its low edge, and the middle of a whole number's share is half a unit on.
-    values: NDArray[np.float32] = (LOW[:, None] + WIDTH[:, None] * (at + within) - 0.5).astype(np.float32)
+    values: NDArray[np.float32] = (LOW + WIDTH * (at + within) - 0.5).astype(np.float32)
     return values
 
 
 def sampled(cumulative: NDArray[np.float32], uniform: NDArray[np.float64]) -> NDArray[np.float64]:
     """Velocity, at least 1, and offset [2, 9] from cumulative probabilities [2, 9, BINS] with uniforms [2, 2, 9]."""
-    found = (cumulative[:, :, :-1] < uniform[0, :, :, None]).sum(axis=2)
-    values: NDArray[np.float64] = np.floor(LOW[:, None] + WIDTH[:, None] * (found + uniform[1]))
+    found = np.add.reduce(cumulative[:, :, :-1] < uniform[0, :, :, None], axis=2)
+    values: NDArray[np.float64] = np.floor(LOW + WIDTH * (found + uniform[1]))
     np.maximum(values[0], 1.0, out=values[0])
     return values
 
