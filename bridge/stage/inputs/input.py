@@ -115,7 +115,8 @@ class Input:
         """A message that came in; what nobody here reads (system exclusive, active sensing) is passed over."""
         status = data[0] if data else 0
         if 0x80 <= status < 0xF0:
-            if len(data) in (2, 3) and self._setup.channel in (0, (status & 0x0F) + 1):
+            whole = len(data) == (2 if status & 0xE0 == 0xC0 else 3) and max(data[1:]) < 0x80
+            if whole and self._setup.channel in (0, (status & 0x0F) + 1):
                 self._messages.put(RawMidi(self.name, (status, data[1], data[2] if len(data) == 3 else 0), at_ns))
                 self._wake()
         elif status in CLOCK_MESSAGES and len(data) == (3 if status == SONG_POSITION else 1):
