@@ -38,6 +38,7 @@ from bridge.messages.stage import (
     EpochStarted,
     Heard,
     Left,
+    Mute,
     Panic,
     Piece,
     PlayerSetup,
@@ -73,12 +74,14 @@ END_MARGIN_NS = 20_000_000
 class LiveOptions:
     """What the command line adds to a set.
 
-    bars: leave after so many; record: files; settings: (name, text) of each --set; keys: take them from the terminal;
+    bars: leave after so many; record: files; stems: folder for a file of each player
+    settings: (name, text) of each --set; keys: take them from the terminal
     playhead: tell the view every sixteenth; file: the set's, which it is saved to.
     """
 
     bars: int | None = None
     record: tuple[Path, ...] = ()
+    stems: Path | None = None
     settings: tuple[tuple[str, str], ...] = ()
     keys: bool = False
     playhead: bool = False
@@ -107,7 +110,8 @@ class Daemon:
         self.learn = Learn(self.surface, set_.learned, self.on_message)
         self.keeper = Keeper(options.file, self.transport, self.players, self.learn, self.on_message)
         self.osc = OscDoor(self.surface, set_.osc_port, set_.lan)
-        self.tape = Tape(options.record, self.on_message)
+        stems = () if options.stems is None else tuple((name, options.stems / f"{name}.wav") for name in self.players)
+        self.tape = Tape(options.record, self.on_message, stems)
         stage_players = tuple(
             PlayerSetup(name, player.config.output_setups(set_.outputs), player.config.channel)
             for name, player in self.players.items()
@@ -241,6 +245,9 @@ class Daemon:
 
     def _to_stage(self, message: Any) -> None:
         self.stagehand.send(message)
+        if isinstance(message, Mute):
+            now_tick = self.song.song_tick_at(time.perf_counter_ns()) if self.song.playing else 0
+            self.tape.mute(message.player, self.song.stage_tick(now_tick), message.muted)
 
     def _stage_said(self, message: Any) -> None:
         match message:
@@ -248,6 +255,7 @@ class Daemon:
                 self.tape.relay(message)
             case BarStarted():
                 self.players[message.player].planner.bar_started(message)
+                self._tape_bar(message)
                 self._watch_end()
             case Heard():
                 self._heard(message)
@@ -263,6 +271,7 @@ class Daemon:
                 self.tape.meter(message.tick, self.song.grid.bar_at(message.position_tick).meter)
                 self._playhead()
             case Stopped():
+                self.tape.stop(self.song.stage_tick(message.position_tick))
                 self.transport.stopped(message)
             case SourceState():
                 self.sync.said(message)
@@ -274,6 +283,13 @@ class Daemon:
                 self.transport.stage_back()
                 for line in (*message.outputs, *filter(None, ["; ".join(message.problems)])):
                     self.on_message(line)
+
+    def _tape_bar(self, message: BarStarted) -> None:
+        """Have a bar's loop recorded; notes are as they leave."""
+        offer = self.players[message.player].planner.current
+        if offer is not None and offer.span.number == message.bar and message.epoch == self.song.epoch:
+            span = offer.span
+            self.tape.loop(message.player, self.song.stage_tick(span.start_tick), span.length_ticks, offer.phrase.loop)
 
     def _heard(self, message: Heard) -> None:
         self.hearing.take(self.learn.take(message.events))

@@ -38,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sync", metavar="SOURCE", help="who leads the tempo: internal, link, jack or midi:PORT")
     parser.add_argument("--record", type=Path, action="append", default=[], metavar="FILE",
                         help="write what leaves to a .mid or .wav file; may be given several times")  # fmt: skip
+    parser.add_argument("--stems", type=Path, metavar="FOLDER",
+                        help="write the sound of each player to a .wav of its own there")  # fmt: skip
     parser.add_argument("--player", action="append", default=[], metavar="NAME=BUNDLE",
                         help="add a player, or give one of the set another bundle")  # fmt: skip
     parser.add_argument("--set", action="append", default=[], metavar="[PLAYER.]NAME=VALUE",
@@ -56,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
         raise SidemanError(f"--bars takes a whole number from 1, not {args.bars}")
     for path in args.record:
         check_record(path)
+    if args.stems is not None:
+        check_stems(args.stems)
 
     import asyncio
 
@@ -66,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     options = daemon.LiveOptions(
         bars=args.bars,
         record=tuple(args.record),
+        stems=args.stems,
         settings=settings(args.set, tuple(set_.players)),
         keys=not args.quiet and sys.stdin.isatty(),
         playhead=not args.quiet and sys.stdout.isatty(),
@@ -113,6 +118,14 @@ def check_record(path: Path) -> None:
         raise SidemanError(f"--record {path}: end the name in {' or '.join(RECORD_ENDINGS)}")
     if not path.parent.is_dir():
         raise SidemanError(f"--record {path}: there is no folder {path.parent}; make it first")
+
+
+def check_stems(folder: Path) -> None:
+    """Make the folder. Raises SidemanError if that cannot be done."""
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise SidemanError(f"--stems {folder}: the folder cannot be made: {error.strerror}") from error
 
 
 def _with_player(set_: Set, text: str) -> Set:

@@ -11,9 +11,19 @@ import msgspec
 
 from bridge.child import Child
 from bridge.messages.message import Trouble
-from bridge.messages.recorder import Finish, FromRecorder, Record, Recorded, RecordedMeter, RecordedTempo
+from bridge.messages.recorder import (
+    Finish,
+    FromRecorder,
+    Record,
+    Recorded,
+    RecordedLoop,
+    RecordedMeter,
+    RecordedMute,
+    RecordedStop,
+    RecordedTempo,
+)
 from bridge.messages.stage import EpochStarted, Event, Left, Piece
-from engines.music import Meter
+from engines.music import LoopFile, Meter
 
 WRITE_S = 60.0
 """How long the files may take to be written."""
@@ -22,9 +32,13 @@ WRITE_S = 60.0
 class Tape:
     """A recorder process, if there are paths to record to; else nothing."""
 
-    def __init__(self, paths: tuple[Path, ...], say: Callable[[str], None]) -> None:
+    def __init__(
+        self, paths: tuple[Path, ...], say: Callable[[str], None], stems: tuple[tuple[str, Path], ...] = ()
+    ) -> None:
         self._paths = paths
+        self._stems = stems
         self._say = say
+        self._looping: set[str] = set()
         self._child: Child | None = None
         self._offset_ticks = 0
         self._before_ticks: int | None = None  # the offset of the stage that died, until the new one plays
@@ -33,13 +47,14 @@ class Tape:
 
     def start(self, tempo_mbpm: int, meter: Meter) -> None:
         """Start the recorder."""
-        if not self._paths:
+        if not (self._paths or self._stems):
             return
         accepts: Any = FromRecorder
         self._child = Child("bridge.recorder.process", accepts, self._message, self._gone)
         self._child.start()
         paths = tuple(str(path.absolute()) for path in self._paths)
-        self._child.send(Record(paths, tempo_mbpm, meter.numerator, meter.denominator))
+        stems = tuple((player, str(path.absolute())) for player, path in self._stems)
+        self._child.send(Record(paths, tempo_mbpm, meter.numerator, meter.denominator, stems))
 
     def relay(self, message: EpochStarted | Left | Piece) -> None:
         """Hand on what the stage said."""
@@ -60,6 +75,20 @@ class Tape:
         """The metre from a stage tick on."""
         self._send(RecordedMeter(tick + self._offset_ticks, meter.numerator, meter.denominator))
 
+    def loop(self, player: str, tick: int, length_ticks: int, loop: LoopFile | None) -> None:
+        """A bar of a player begins at a stage tick; one of notes alone ends the loop before it."""
+        if loop is not None or player in self._looping:
+            self._looping = self._looping | {player} if loop else self._looping - {player}
+            self._send(RecordedLoop(player, tick + self._offset_ticks, length_ticks, loop))
+
+    def mute(self, player: str, tick: int, muted: bool) -> None:
+        """A player is silenced at a stage tick, or heard again."""
+        self._send(RecordedMute(player, tick + self._offset_ticks, muted))
+
+    def stop(self, tick: int) -> None:
+        """Playing stopped at a stage tick."""
+        self._send(RecordedStop(tick + self._offset_ticks))
+
     def splice(self, tick: int, sounding: Iterable[tuple[str, int]]) -> None:
         """The stage died at its tick `tick`, and what sounded has ended; a new one counts from there.
 
@@ -67,6 +96,7 @@ class Tape:
         """
         ends = tuple(Event(player, tick, tick, pitch, 0, 1, 0, 0) for player, pitch in sounding)
         self.relay(Left(ends))
+        self.stop(tick)
         self._before_ticks = self._offset_ticks
         self._offset_ticks = max(self._last_tick, tick + self._offset_ticks)
 

@@ -1,4 +1,4 @@
-"""The recorder: writes what left the stage, .mid on exact ticks and .wav with the built-in kit.
+"""The recorder: writes what left the stage, .mid on exact ticks and .wav with the built-in kit and the loops.
 
 Run by control as `python -m bridge.recorder.process DESCRIPTOR`. It writes when told to finish, when control goes away
 and when it is ended; in between it keeps the .mid on disk no older than half a minute.
@@ -16,9 +16,19 @@ from pathlib import Path
 
 from bridge.channel import Channel, ChannelClosedError
 from bridge.messages.message import Message, Trouble
-from bridge.messages.recorder import Finish, Record, Recorded, RecordedMeter, RecordedTempo, ToRecorder
+from bridge.messages.recorder import (
+    Finish,
+    Record,
+    Recorded,
+    RecordedLoop,
+    RecordedMeter,
+    RecordedMute,
+    RecordedStop,
+    RecordedTempo,
+    ToRecorder,
+)
 from bridge.messages.stage import EpochStarted, Left
-from bridge.recorder.files import TakeFile, file_for
+from bridge.recorder.files import News, SoundFile, TakeFile, file_for
 from bridge.recorder.take import Take
 from engines.errors import SidemanError
 
@@ -39,18 +49,26 @@ class Recorder:
                 self._files.append(file_for(path))
             except SidemanError as error:
                 self.troubles.append(str(error))
+        self._files += [SoundFile(Path(path), player) for player, path in record.stems]
         self._each(lambda file: file.open())
 
     def handle(self, message: Message) -> bool:
         """Take a message down; False when it was the last."""
         match message:
             case Left():
-                tracks = self.take.left(message.events)
-                self._each(lambda file: file.add(self.take, tracks))
+                self._add(self.take.left(message.events))
             case EpochStarted():
                 self.take.begin(message.tick)
+                self._add(RecordedStop(message.tick))  # what played before a jump
             case RecordedTempo():
-                self.take.tempo(message.tick, message.tempo_mbpm)
+                piece = self.take.tempo(message.tick, message.tempo_mbpm)
+                if piece is not None:
+                    self._add(piece)
+            case RecordedLoop():
+                self.take.bar(message.tick, message.length_ticks)
+                self._add(message)
+            case RecordedMute() | RecordedStop():
+                self._add(message)
             case RecordedMeter():
                 self.take.meter(message.tick, message.numerator, message.denominator)
             case Finish():
@@ -70,6 +88,9 @@ class Recorder:
         self._each(lambda file: file.finish(self.take))
         return tuple(str(file.path) for file in self._files)
 
+    def _add(self, news: News) -> None:
+        self._each(lambda file: self.troubles.extend(file.add(self.take, news)))
+
     def _each(self, do: Callable[[TakeFile], None]) -> None:
         """Do something with every file, and give up those with which it fails."""
         for file in list(self._files):
@@ -77,6 +98,7 @@ class Recorder:
                 do(file)
             except OSError as error:
                 self._files.remove(file)
+                file.give_up()
                 self.troubles.append(f"{file.path} cannot be recorded to: {error.strerror or error}")
 
 
@@ -106,13 +128,13 @@ def _record(channel: Channel, recorder: Recorder) -> None:
     """Until Finish. Raises ChannelClosedError when no more will come."""
     next_refresh_s = time.monotonic() + REFRESH_S
     while True:
-        _tell(channel, recorder)
         for message in channel.receive():
             if not recorder.handle(message):
                 return
         if time.monotonic() >= next_refresh_s:
             recorder.refresh()
             next_refresh_s = time.monotonic() + REFRESH_S
+        _tell(channel, recorder)
         channel.wait(REFRESH_S)
 
 

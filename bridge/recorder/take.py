@@ -30,19 +30,35 @@ class Take:
 
     def __init__(self, tempo_mbpm: int, numerator: int, denominator: int) -> None:
         self._origin: int | None = None
-        self._last = 0
+        self._last = self._settled = 0
         self._parts: dict[str, _Part] = {}
         self._tempos = [(BEFORE, tempo_mbpm)]
+        self._map = TempoMap(Piece(0, 0, tempo_mbpm))
+        self._epoch_tick = 0
         self._meters = [(BEFORE, (numerator, denominator))]
 
     def begin(self, tick: int) -> None:
-        """Playing began at a stage tick; only the first time counts."""
+        """Playing began at a stage tick; only the first time counts for where the file begins."""
+        self._epoch_tick = tick
         if self._origin is None:
-            self._origin = self._last = tick
+            self._origin = self._last = self._settled = tick
+            first, *rest = self.tempos
+            self._map = TempoMap(Piece(0, 0, first.tempo_mbpm))
+            for change in rest:
+                self._map.apply(Piece(change.tick, self._map.ns_at(change.tick), change.tempo_mbpm))
 
-    def tempo(self, tick: int, tempo_mbpm: int) -> None:
-        """The tempo from a stage tick on; what was said of later ticks never took effect."""
+    def tempo(self, tick: int, tempo_mbpm: int) -> Piece | None:
+        """The tempo from a stage tick on; what was said of later ticks never took effect.
+
+        Returned as a piece of the file's own map, once it has begun.
+        """
         _replace_from(self._tempos, tick, tempo_mbpm)
+        if self._origin is None:
+            return None
+        at = self.file_tick(tick)
+        piece = Piece(at, self._map.ns_at(at), tempo_mbpm)
+        self._map.apply(piece)
+        return piece
 
     def meter(self, tick: int, numerator: int, denominator: int) -> None:
         """The metre from a stage tick on."""
@@ -52,27 +68,43 @@ class Take:
         """Take down what left; returned on the file's ticks."""
         new: dict[str, Track] = {}
         for event in events:
-            self.begin(event.tick - event.song_tick)
+            if self._origin is None:
+                self.begin(event.tick - event.song_tick)
             part = self._parts.setdefault(event.player, _Part(event.channel))
-            note = NoteEvent(self._file(event.tick), event.velocity, event.pitch)
+            note = NoteEvent(self.file_tick(event.tick), event.velocity, event.pitch)
             part.events.append(note)
             if event.velocity:
                 part.sounding[event.pitch] = note.tick
             else:
                 part.sounding.pop(event.pitch, None)
-            self._last = max(self._last, event.tick)
+            self._last = self._settled = max(self._last, event.tick)
             track = new.setdefault(event.player, Track(event.player, part.channel, []))
             new[event.player] = Track(track.name, track.channel, [*track.events, note])
         return list(new.values())
 
+    def bar(self, tick: int, length_ticks: int) -> None:
+        """A bar begins at a stage tick. What is to leave just before it may still come: a bar back all is settled."""
+        self._last = max(self._last, tick)
+        self._settled = max(self._settled, tick - length_ticks)
+
+    @property
+    def settled_tick(self) -> int:
+        """The file's tick before which nothing comes any more."""
+        return self.file_tick(self._settled)
+
+    @property
+    def heard_from(self) -> int:
+        """The file's tick from which this epoch is heard: a bar may have begun before it."""
+        return self.file_tick(self._epoch_tick)
+
     def finish(self, tick: int) -> None:
         """The end, a stage tick: the file lasts until there, and so does what still sounds."""
-        self._last = max(self._last, tick)
+        self._last = self._settled = max(self._last, tick)
 
     @property
     def end_tick(self) -> int:
         """Where the file ends."""
-        return self._file(self._last)
+        return self.file_tick(self._last)
 
     @property
     def ends(self) -> list[Track]:
@@ -106,19 +138,16 @@ class Take:
 
     @property
     def tempo_map(self) -> TempoMap:
-        """Nanoseconds from the file's start by file tick."""
-        first, *rest = self.tempos
-        found = TempoMap(Piece(first.tick, 0, first.tempo_mbpm))
-        for change in rest:
-            found.apply(Piece(change.tick, found.ns_at(change.tick), change.tempo_mbpm))
-        return found
+        """Nanoseconds from the file's start by file tick, over the last of the pieces."""
+        return self._map
 
-    def _file(self, stage_tick: int) -> int:
+    def file_tick(self, stage_tick: int) -> int:
+        """The file's tick of a stage tick; 0 for what was before."""
         return max(0, stage_tick - (self._origin or 0))
 
     def _from_zero(self, changes: list[tuple[int, V]]) -> list[tuple[int, V]]:
         """Changes by file tick: the last before the start holds at 0."""
-        return sorted({self._file(tick): value for tick, value in changes}.items(), key=lambda item: item[0])
+        return sorted({self.file_tick(tick): value for tick, value in changes}.items(), key=lambda item: item[0])
 
 
 def _replace_from(changes: list[tuple[int, V]], tick: int, value: V) -> None:

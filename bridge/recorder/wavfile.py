@@ -1,34 +1,40 @@
-"""WAV files: notes played with the built-in kit, rendered as they come; under their name only once they are whole."""
+"""WAV files that grow: playable as far as they are at any moment, and under their name only once they are whole."""
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import os
 import wave
 from collections.abc import Iterable
 from pathlib import Path
 
-from bridge.recorder.midifile import NoteEvent, Track
-from bridge.sound.kit import RATE, Kit
-from bridge.sound.mixer import Hit, Mixer
+from bridge.recorder.midifile import Track
+from bridge.recorder.sounding import Sounding, frame_at, hits_of
+from bridge.sound.kit import RATE, Samples
 from bridge.timing.timeline import TempoMap
 
 BLOCK_FRAMES = 4096
+FRAME_BYTES = 4
+DATA_BYTES_MAX = (1 << 32) - (1 << 16)
+"""What a WAV can hold: six hours."""
 
 TAIL_S = 2.5
 """What is left to ring out after the end."""
 
 
 class WavFile:
-    """A 16-bit stereo file in the making. Until `finish` it lies beside its name as .part, playable as far as it is.
+    """A 16-bit stereo file in the making. Until `finish` it lies beside its name, take.part.wav for take.wav.
 
+    Its header is put right with each block, so that a crash leaves a file that any player plays.
     Everything raises OSError when the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._partial = path.with_name(path.name + ".part")
+        self._partial = path.with_name(f"{path.stem}.part{path.suffix}")
         self._file: wave.Wave_write | None = None
-        self._mixer = Mixer(Kit())
-        self._hits: list[Hit] = []
+        self._bytes = 0
 
     def open(self) -> None:
         """Begin the file."""
@@ -37,25 +43,30 @@ class WavFile:
         self._file.setsampwidth(2)
         self._file.setframerate(RATE)
 
-    def add(self, hits: Iterable[Hit], settled_frame: int) -> None:
-        """Take hits, of which none comes any more before settled_frame, and render up to there."""
-        self._hits += hits
-        self._hits.sort(key=_order)
-        settled = [hit for hit in self._hits if hit.frame < settled_frame]
-        del self._hits[: len(settled)]
-        for hit in settled:
-            self._mixer.add(hit)
-        while self._mixer.frame + BLOCK_FRAMES <= settled_frame:
-            self._render(BLOCK_FRAMES)
+    def write(self, block: Samples) -> None:
+        """Add frames, (n, 2), -1 to 1."""
+        if self._file is None:
+            return
+        self._bytes += len(block) * FRAME_BYTES
+        if self._bytes > DATA_BYTES_MAX:
+            raise OSError(errno.EFBIG, "a WAV holds six hours")
+        self._file.writeframes((block * 32767).astype("<i2").tobytes())
 
-    def finish(self, end_frame: int) -> None:
-        """Let it ring out after end_frame, and give the file its name."""
-        end = end_frame + round(TAIL_S * RATE)
-        self.add((), end)
-        if self._mixer.frame < end:
-            self._render(end - self._mixer.frame)
+    def finish(self) -> None:
+        """Give the file its name."""
         self.close()
         self._partial.replace(self._path)
+
+    def keep(self) -> None:
+        """It cannot be written any more: give its name to what there is, cut to whole frames."""
+        file, self._file = self._file, None
+        if file is None:
+            return
+        with contextlib.suppress(OSError, wave.Error):
+            file.close()
+        with contextlib.suppress(OSError):
+            _put_right(self._partial)
+            self._partial.replace(self._path)
 
     def close(self) -> None:
         """Close what there is. May be called twice."""
@@ -63,33 +74,52 @@ class WavFile:
         if file:
             file.close()
 
-    def _render(self, frames: int) -> None:
-        block = self._mixer.render(frames)
-        if self._file:
-            self._file.writeframes((block * 32767).astype("<i2").tobytes())
+
+class GrowingSound:
+    """A sound file that is rendered as the music comes."""
+
+    def __init__(self, path: Path) -> None:
+        self.sounding = Sounding()
+        self.file = WavFile(path)
+
+    def settle(self, frame: int) -> None:
+        """Render whole blocks up to a frame, before which nothing changes any more."""
+        while self.sounding.frame + BLOCK_FRAMES <= frame:
+            self.file.write(self.sounding.render(BLOCK_FRAMES))
+
+    def finish(self, end_frame: int) -> None:
+        """Let it ring out after end_frame, and make the file whole."""
+        end = end_frame + round(TAIL_S * RATE)
+        self.settle(end)
+        if self.sounding.frame < end:
+            self.file.write(self.sounding.render(end - self.sounding.frame))
+        self.file.finish()
 
 
-def frame_at(tempo_map: TempoMap, tick: int) -> int:
-    """The frame that a tick falls on, where tempo_map counts from frame 0."""
-    return round(tempo_map.ns_at(tick) * RATE / 1e9)
+def write_wav(
+    path: Path, tracks: Iterable[Track], tempo_map: TempoMap, end_tick: int, sound: GrowingSound | None = None
+) -> None:
+    """Render whole tracks to a file. tempo_map counts nanoseconds from its start. Raises OSError.
 
-
-def hits_of(events: Iterable[NoteEvent], channel: int, tempo_map: TempoMap) -> list[Hit]:
-    """Events of a player as hits on their frames."""
-    return [Hit(frame_at(tempo_map, event.tick), event.pitch, event.velocity, channel) for event in events]
-
-
-def write_wav(path: Path, tracks: Iterable[Track], tempo_map: TempoMap, end_tick: int) -> None:
-    """Render whole tracks to a file. tempo_map counts nanoseconds from its start. Raises OSError."""
-    file = WavFile(path)
-    file.open()
+    sound: where loops have been put already.
+    """
+    growing = sound or GrowingSound(path)
+    growing.file.open()
     try:
-        end = frame_at(tempo_map, end_tick)
-        file.add([hit for track in tracks for hit in hits_of(track.events, track.channel, tempo_map)], end)
-        file.finish(end)
+        growing.sounding.add(hit for track in tracks for hit in hits_of(track.events, track.channel, tempo_map))
+        growing.finish(frame_at(tempo_map, end_tick))
     finally:
-        file.close()
+        growing.file.close()
 
 
-def _order(hit: Hit) -> tuple[int, bool, int, int]:
-    return hit.frame, hit.velocity > 0, hit.channel, hit.pitch
+def _put_right(path: Path) -> None:
+    """Have the header of a file say how much there is."""
+    with path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        data = (size - 44) // FRAME_BYTES * FRAME_BYTES
+        if data < 0:
+            raise OSError(errno.ENOSPC, "not even a header")
+        file.truncate(44 + data)
+        for at, value in ((4, 36 + data), (40, data)):
+            file.seek(at)
+            file.write(value.to_bytes(4, "little"))

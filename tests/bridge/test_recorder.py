@@ -152,7 +152,7 @@ def test_the_sound_rendered_while_recording_is_that_of_the_whole_take(tmp_path):
         pitches = (36, 42, 49)[: 1 + i % 3]
         recorder.handle(Left(tuple(on(500 + i * 240, pitch) for pitch in reversed(pitches))))
         recorder.handle(Left(tuple(off(560 + i * 240, pitch) for pitch in pitches)))
-    assert (tmp_path / "live.wav.part").stat().st_size > 1_000_000
+    assert (tmp_path / "live.part.wav").stat().st_size > 1_000_000
     recorder.handle(Finish(500 + 64 * 240))
     assert recorder.write() == (str(tmp_path / "live.wav"),)
     take = recorder.take

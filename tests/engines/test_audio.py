@@ -58,13 +58,13 @@ def test_as_many_frames_as_wanted_are_not_touched_also_across_the_end():
 
 
 @pytest.mark.parametrize("wanted", [40_000, 47_000, 52_345, 96_000])
-def test_a_stretched_span_has_its_clicks_within_a_millisecond(wanted):
+def test_a_stretched_span_has_its_clicks_where_they_belong(wanted):
     made = stretched(clicks(4, 24_000), 24_000, 72_000, wanted, RATE)
     assert made.shape == (wanted, 1) and made.dtype == np.float32
     for expected in (0, wanted // 2):
         first = max(0, expected - 3_000)
         found = first + int(np.abs(made[first : expected + 3_000, 0]).argmax())
-        assert abs(found - expected) <= RATE // 1000
+        assert abs(found - expected) <= 1
 
 
 def test_a_stretched_loop_keeps_its_pitch_and_goes_round_without_a_click():

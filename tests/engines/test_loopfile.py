@@ -90,7 +90,7 @@ def test_at_another_tempo_every_beat_is_where_it_belongs(tmp_path, tempo_bpm, me
     for beat in range(1, beats):
         expected = frames_in(beat * 960, tempo_bpm, RATE)
         around = np.abs(made[expected - 2_000 : expected + 2_000, 0])
-        assert abs(int(around.argmax()) - 2_000) <= RATE // 500
+        assert abs(int(around.argmax()) - 2_000) <= 8, "a bar is a whole number of frames, eight of them are not"
 
 
 def test_a_long_loop_is_stretched_bar_by_bar(tmp_path):
@@ -98,7 +98,7 @@ def test_a_long_loop_is_stretched_bar_by_bar(tmp_path):
     made, _ = play(LoopFiles.from_folder(tmp_path), 4, 130.0)
     for beat in range(1, 16):
         expected = frames_in(beat * 960, 130.0, RATE)
-        assert abs(int(np.abs(made[expected - 2_000 : expected + 2_000, 0]).argmax()) - 2_000) <= RATE // 500
+        assert abs(int(np.abs(made[expected - 2_000 : expected + 2_000, 0]).argmax()) - 2_000) <= 8
 
 
 def test_another_file_begins_at_the_next_bar_with_its_first(tmp_path):
