@@ -114,8 +114,8 @@ def attacks_of(frames: Frames, rate: int) -> list[int]:
     found: list[int] = []
     for index in np.flatnonzero((peaks > RISE * quiet) & (peaks > loudest / 20)):
         first = int(index) * hop
-        threshold = max(float(quiet[index]) * 1.5, float(peaks[index]) / 10)
-        at = first + int(np.argmax(level[first : first + hop] >= threshold))
+        near = level[first : first + 2 * hop]
+        at = first + int(np.argmax(near >= 0.3 * near.max()))  # not where the ringing of a filter leads up to it
         if not found or at - found[-1] > ATTACKS_MIN_APART_S * rate:
             found.append(at)
     return found

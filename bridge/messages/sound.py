@@ -122,7 +122,7 @@ class Prepare(Message, frozen=True):
 
 
 class Prepared(Message, frozen=True):
-    """It does."""
+    """It does; 0: the preparer is up."""
 
     id: int
 

@@ -8,7 +8,6 @@ leaves, and the stage starts another.
 from __future__ import annotations
 
 import contextlib
-import gc
 import os
 import signal
 import sys
@@ -34,6 +33,7 @@ from bridge.sound.desk import (
     XRUNS,
     Desk,
 )
+from bridge.stage.realtime import take_realtime
 from engines.errors import SidemanError
 
 JACK = "jack"
@@ -175,10 +175,9 @@ def _make(setup: DeviceSetup, desk: Desk) -> Device:
 def main() -> None:
     """Run as a process on an inherited descriptor. Leaves at once at the end, as some drivers hang in theirs."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.setswitchinterval(0.0005)  # the callback waits at most this long for the interpreter
     channel = Channel.inherited(int(sys.argv[1]), ToDevice)
     desk = Desk.attach(sys.argv[2])
-    gc.disable()
+    take_realtime()  # or the callback would wait for an ordinary thread that holds the interpreter
     serve(channel, desk)
     channel.close()
     sys.stderr.flush()

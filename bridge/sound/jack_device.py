@@ -2,6 +2,9 @@
 
 Frames are JACK's own: what was lost in a missed cycle is skipped. A frame is taken to be heard when JACK counts it, as
 our MIDI on JACK is: the way from there to a loudspeaker is the same for both.
+
+Of JACK's other callbacks only that of the server's end is taken: they come in an ordinary thread, and one that is
+interrupted while it holds the interpreter keeps the real-time thread waiting. An xrun is seen by the frames it cost.
 """
 
 from __future__ import annotations
@@ -20,6 +23,9 @@ from engines.errors import SidemanError
 FRAMES_MAX = 8192
 """JACK's own limit of a period."""
 
+LOOK_S = 1.0
+"""How often the wires are looked at."""
+
 SIDES = ("left", "right")
 
 
@@ -36,6 +42,8 @@ class JackDevice:
         self._wires: dict[str, tuple[str, ...]] | None = None
         self._frame = 0
         self._wrapped = 0
+        self._next = 0
+        self._next_look_s = 0.0
         self.name = "JACK"
         self.rate = 0
         self.beat: Beat
@@ -54,10 +62,9 @@ class JackDevice:
         self.beat = Beat(self._desk, self.rate)
         self._console = Console(self._desk, self.rate, FRAMES_MAX)
         self._read_cycle = cycle_reader(self._client)
-        self._frame = self._wrapped = self._client.last_frame_time
+        self._frame = self._wrapped = self._next = self._client.last_frame_time
         self._client.set_process_callback(self._process)
         self._client.set_shutdown_callback(self._shut_down)
-        self._client.set_xrun_callback(self._xrun)
         self._client.activate()
 
     def add(self, index: int, name: str) -> None:
@@ -88,8 +95,10 @@ class JackDevice:
 
     def wired(self) -> dict[str, tuple[str, ...]] | None:
         """What our ports are connected to, when that has changed."""
-        if self._lost:
+        now_s = time.monotonic()
+        if self._lost or now_s < self._next_look_s:
             return None
+        self._next_look_s = now_s + LOOK_S
         wires = {}
         for _, *ports in self._outs:
             for port in ports:
@@ -111,15 +120,14 @@ class JackDevice:
     def _shut_down(self, _status: object, _reason: str) -> None:
         self._lost = True
 
-    def _xrun(self, _delayed_us: float) -> None:
-        self.beat.xrun()
-
     def _process(self, frames: int) -> None:
         began_ns = time.perf_counter_ns()
         wrapped = self._client.last_frame_time
         first = self._frame + ((wrapped - self._wrapped) & 0xFFFFFFFF)
-        self._frame, self._wrapped = first, wrapped
-        for index, left, right in self._outs:
+        if first != self._next:
+            self.beat.xrun()
+        self._frame, self._wrapped, self._next = first, wrapped, first + frames
+        for index, left, right in self._outs:  # each get_array is a view of JACK's own memory
             part = self._console.single(index, first, frames)
             left.get_array()[:] = part[:, 0]
             right.get_array()[:] = part[:, 1]

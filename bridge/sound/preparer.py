@@ -19,8 +19,14 @@ from engines.errors import SidemanError
 
 def serve(channel: Channel) -> None:
     """Prepare what is asked for, loops as they are before stretched ones, until the renderer has gone."""
+    import python_stretch
+    import soundfile
+    import soxr
+
+    del python_stretch, soundfile, soxr
     waiting: list[Prepare] = []
     with contextlib.suppress(ChannelClosedError):
+        channel.send(Prepared(0))  # up, with all that it needs
         while True:
             waiting += channel.receive()
             waiting.sort(key=_stretched)

@@ -34,6 +34,7 @@ from bridge.sound.grid import Grid
 from bridge.sound.kit import Kit, Samples
 from bridge.sound.loops import LoopPlayer
 from bridge.sound.mixer import Hit, Mixer
+from bridge.sound.prepare import load_readers
 from bridge.sound.workshop import Workshop
 from bridge.stage.realtime import take_realtime
 from engines.errors import SidemanError
@@ -125,13 +126,13 @@ class Renderer:
         """Ask for loops that are wanted, and take those that are ready; returns what there is to say."""
         if self.grid is None:
             return []
+        for want in self.loops.wants(self.grid):
+            workshop.ask(want)
         found, died = workshop.fetch()
         for want, take, _ in found:
             self._back(self.loops.ready(want, take, self.grid, self.changeable))
         if died:
             self.loops.lost()
-        for want in self.loops.wants(self.grid):
-            workshop.ask(want)
         return [text for _, _, text in found if text]
 
     def fill(self) -> None:
@@ -203,6 +204,7 @@ def serve(channel: Channel, desk: Desk) -> None:
         instrument = Mixer(Kit(desk.rate), desk.played)
     renderer = Renderer(desk, first, clock, instrument)
     workshop = Workshop(desk.rate)
+    load_readers()
     take_realtime()
     channel.send(RendererReady())
     try:

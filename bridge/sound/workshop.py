@@ -1,4 +1,7 @@
-"""The workshop: a renderer's way to its preparer, which is started when there is something to prepare."""
+"""The workshop: a renderer's way to its preparer, which is started when there is something to prepare.
+
+Until that is up, a loop that is short and needs no stretching is made ready here: the first bar does not wait.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,11 @@ import numpy as np
 from bridge.channel import Channel, ChannelClosedError, inherited_by, module_command, pair
 from bridge.messages.sound import FromPreparer, NotPrepared, Prepare, Prepared
 from bridge.sound.loops import Take, Want
+from bridge.sound.prepare import prepared
+from engines.errors import SidemanError
+
+SHORT_S = 12.0
+"""Takes some milliseconds to resample."""
 
 STARTS_MAX = 5
 """A preparer that dies more often than so is not started again."""
@@ -29,10 +37,16 @@ class Workshop:
         self._asked: dict[int, Want] = {}
         self._count = 0
         self._starts = 0
+        self._up = False
+        self._made: list[tuple[Want, Take | None, str]] = []
 
     def ask(self, want: Want) -> None:
         """Have a take made."""
         if self.channel is None and not self._start():
+            return
+        loop = want.loop
+        if not self._up and want.tempo_mbpm == loop.tempo_mbpm and loop.frames <= SHORT_S * loop.rate:
+            self._make(want)
             return
         self._count += 1
         self._asked[self._count] = want
@@ -46,11 +60,12 @@ class Workshop:
 
     def fetch(self) -> tuple[list[tuple[Want, Take | None, str]], bool]:
         """What was made: the take, or why there is none; and whether the preparer has died, and all else is lost."""
-        found: list[tuple[Want, Take | None, str]] = []
+        found, self._made = self._made, []
         if self.channel is None:
             return found, False
         try:
             for message in self.channel.receive():
+                self._up = True
                 want = self._asked.pop(message.id, None)
                 if want is None:
                     continue
@@ -74,6 +89,7 @@ class Workshop:
         process, self._process = self._process, None
         folder, self._folder = self._folder, None
         self._asked.clear()
+        self._up = False
         if channel:
             channel.close()
         if process:
@@ -97,6 +113,12 @@ class Workshop:
             )
         self.channel = Channel(mine, FromPreparer)
         return True
+
+    def _make(self, want: Want) -> None:
+        try:
+            self._made.append((want, Take(prepared(want, self._rate), want.tempo_mbpm, want.from_tick), ""))
+        except SidemanError as error:
+            self._made.append((want, None, str(error)))
 
     def _take(self, number: int, want: Want) -> Take | None:
         path = Path(self._into(number))
