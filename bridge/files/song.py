@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import shutil
 import subprocess
 import tempfile
@@ -59,7 +60,7 @@ def plain(bar: SongBar, velocity: int | None, note_length_s: float | None) -> So
         return bar
     length = None if note_length_s is None else max(1, round(note_length_s * bar.tempo_bpm / 60 * TICKS_PER_BEAT))
     notes = (Note(note.tick, note.pitch, velocity or note.velocity, length or note.length) for note in bar.phrase.notes)
-    return SongBar(bar.meter, bar.tempo_bpm, Phrase.of(bar.phrase.length, notes))
+    return SongBar(bar.meter, bar.tempo_bpm, Phrase(bar.phrase.length, tuple(sorted(notes)), bar.phrase.loop))
 
 
 def check_path(path: Path) -> None:
@@ -73,9 +74,12 @@ def check_path(path: Path) -> None:
 def write_song(path: Path, song: Sequence[SongBar], soundfont: Path | None = None) -> None:
     """Write bars as .mid, .jsonl (drums only) or .wav: with the built-in kit, or FluidSynth and a sound font.
 
-    Raises SidemanError if it cannot be done. An older file is replaced only by a whole one.
+    Loops go into a .wav alone. Raises SidemanError if it cannot be done. An older file is replaced only by a whole one.
     """
     check_path(path)
+    if any(bar.phrase.loop for bar in song) and (path.suffix != ".wav" or soundfont):
+        how = "without --soundfont" if soundfont else "to a .wav"
+        raise SidemanError(f"{path}: these bars are audio; write them {how}")
     partial = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
         if path.suffix == ".jsonl":
@@ -130,6 +134,7 @@ def _write_midi(path: Path, song: Sequence[SongBar]) -> None:
 
 
 def _write_with_kit(path: Path, song: Sequence[SongBar]) -> None:
+    from bridge.recorder.loops import LoopStart
     from bridge.recorder.wavfile import write_wav
 
     track, end_tick = _track(song)
@@ -137,7 +142,13 @@ def _write_with_kit(path: Path, song: Sequence[SongBar]) -> None:
     tempo_map = TempoMap(Piece(first.tick, 0, first.tempo_mbpm))
     for change in rest:
         tempo_map.apply(Piece(change.tick, tempo_map.ns_at(change.tick), change.tempo_mbpm))
-    write_wav(path, [track], tempo_map, end_tick)
+    starts = itertools.accumulate((bar.phrase.length for bar in song), initial=0)
+    loops = [
+        LoopStart("", bar.phrase.loop, start, bar.phrase.length)
+        for start, bar in zip(starts, song, strict=False)
+        if bar.phrase.loop
+    ]
+    write_wav(path, [track], tempo_map, end_tick, loops)
 
 
 def _write_with_fluidsynth(path: Path, song: Sequence[SongBar], soundfont: Path) -> None:

@@ -9,6 +9,7 @@ import wave
 from collections.abc import Iterable
 from pathlib import Path
 
+from bridge.recorder.loops import LoopStart
 from bridge.recorder.midifile import Track
 from bridge.recorder.sounding import Sounding, frame_at, hits_of
 from bridge.sound.kit import RATE, Samples
@@ -97,16 +98,19 @@ class GrowingSound:
 
 
 def write_wav(
-    path: Path, tracks: Iterable[Track], tempo_map: TempoMap, end_tick: int, sound: GrowingSound | None = None
+    path: Path, tracks: Iterable[Track], tempo_map: TempoMap, end_tick: int, loops: Iterable[LoopStart] = ()
 ) -> None:
-    """Render whole tracks to a file. tempo_map counts nanoseconds from its start. Raises OSError.
+    """Render whole tracks, and loops in the order of their ticks, to a file. Raises OSError.
 
-    sound: where loops have been put already.
+    tempo_map counts nanoseconds from the file's start.
     """
-    growing = sound or GrowingSound(path)
+    growing = GrowingSound(path)
     growing.file.open()
     try:
         growing.sounding.add(hit for track in tracks for hit in hits_of(track.events, track.channel, tempo_map))
+        for start in loops:
+            growing.settle(frame_at(tempo_map, start.tick))
+            growing.sounding.loop(start, tempo_map)
         growing.finish(frame_at(tempo_map, end_tick))
     finally:
         growing.file.close()
