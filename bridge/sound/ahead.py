@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 AHEAD_S = 0.040
-"""Frames that lie ready, but for a device that takes more at once: a block and MARGIN_S then."""
+"""Frames that lie ready, but for a device that takes more at once: a block, the next one and MARGIN_S then."""
 
 MARGIN_S = 0.015
 GUARD_S = 0.004
@@ -12,7 +12,7 @@ GUARD_S = 0.004
 
 def ahead_frames(rate: int, block: int) -> int:
     """How many frames lie ready at most, for a device that takes so many at once."""
-    return max(round(AHEAD_S * rate), block + round(MARGIN_S * rate))
+    return max(round(AHEAD_S * rate), block + guard_frames(rate, block) + round(MARGIN_S * rate))
 
 
 def guard_frames(rate: int, block: int) -> int:
