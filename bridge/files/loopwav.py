@@ -90,6 +90,13 @@ class LoopFolder:
         frames, channels = loop.frames.shape
         return LoopFile(str(path), loop.rate, frames, channels, loop.length, tempo_mbpm)
 
+    def close(self) -> None:
+        """Remove a folder whose files are not all kept, and the one around it if it is empty. May be called twice."""
+        if self._kept:
+            shutil.rmtree(self.path, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self.path.parent.rmdir()
+
 
 def filed(chunk: Chunk, request: Request, folder: LoopFolder | None) -> Phrase:
     """What an engine returned as what the rest of Sideman speaks of: notes, or a loop's file in a phrase.

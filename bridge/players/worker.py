@@ -62,6 +62,11 @@ class Worker:
                 break
         return max(took_s[len(took_s) // 4 or 1 :])
 
+    def close(self) -> None:
+        """Control has gone, and cannot remove loops that were to go with the session."""
+        if self._loops is not None:
+            self._loops.close()
+
     def answer(self, message: Prime | Generate) -> Primed | Made | Failed:
         """What to send back; an exception in the engine becomes Failed, in one line."""
         try:
@@ -133,16 +138,20 @@ def one_line(error: BaseException) -> str:
 def serve(channel: Channel) -> None:
     """Load what the first message says and answer until the other side has gone."""
     worker: Worker | None = None
-    while True:
-        channel.wait(None)
-        channel.flush()
-        for message in channel.receive():
-            if isinstance(message, Load):
-                worker = _loaded(message, channel)
-                if worker is None:
-                    return
-            elif worker is not None:
-                channel.send(worker.answer(message))
+    try:
+        while True:
+            channel.wait(None)
+            channel.flush()
+            for message in channel.receive():
+                if isinstance(message, Load):
+                    worker = _loaded(message, channel)
+                    if worker is None:
+                        return
+                elif worker is not None:
+                    channel.send(worker.answer(message))
+    finally:
+        if worker is not None:
+            worker.close()
 
 
 def _loaded(message: Load, channel: Channel) -> Worker | None:

@@ -156,6 +156,7 @@ def test_a_loop_comes_as_its_file(tmp_path: Path) -> None:
     assert made.phrase == Phrase(3840, (), LoopFile(str(path), 48_000, 118_397, 1, 3840, 97_300))
     assert path.is_file()
     assert process.close() == ""
+    assert not (tmp_path / "loops").exists(), "control has gone, and the session with it"
 
 
 def test_a_loop_for_which_there_is_no_folder_costs_one_answer(tmp_path: Path) -> None:
