@@ -132,17 +132,19 @@ SWING_TICKS = STEP_TICKS // 2
 def _performed(bar: Bar, request: Request) -> Bar:
     """The bar as the performer's swing, humanise, mutes, chances and velocities leave it."""
     values = request.parameters
-    on = hits(bar.masks)
-    scale = np.array([0.0 if values[f"{drum.name}_mute"] else float(values[f"{drum.name}_velocity"]) for drum in DRUMS])
-    chance = np.array([float(values[f"{drum.name}_chance"]) for drum in DRUMS])
+    amount, swing = float(values["humanise"]), float(values["swing"])
+    scales = [0.0 if values[f"{drum.name}_mute"] else float(values[f"{drum.name}_velocity"]) for drum in DRUMS]
+    chances = [float(values[f"{drum.name}_chance"]) for drum in DRUMS]
+    if swing == 0.0 and {amount, *scales, *chances} == {1.0}:
+        return bar
+    on, scale, chance = hits(bar.masks), np.array(scales), np.array(chances)
     if (chance < 1.0).any():
         random = generator(request.seed, request.bar, request.take, CHANCE_STREAM)
         on = on & (random.random((bar.meter.steps, INSTRUMENTS)) < chance)
     on = on & (scale > 0.0)
-    amount = float(values["humanise"])
     velocity = MACHINE_VELOCITY + amount * (bar.velocity.astype(np.float64) - MACHINE_VELOCITY)
     velocity = np.where(on, np.clip(np.rint(velocity * scale), 1, 127), 0)
-    offset = amount * bar.offset + _swing(bar, float(values["swing"]))
+    offset = amount * bar.offset + _swing(bar, swing)
     offset = np.where(on, np.clip(np.rint(offset), -STEP_TICKS // 2, STEP_TICKS - 1), 0)
     return replace(bar, masks=masks_of(on), velocity=velocity.astype(np.uint8), offset=offset.astype(np.int16))
 

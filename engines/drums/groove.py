@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.bundle import Bundle
-from engines.drums.bar import INSTRUMENTS, MASKS, Bar, History, hits
+from engines.drums.bar import INSTRUMENTS, MASKS, Bar, History
 from engines.drums.features import (
     AGREEMENTS,
     CANDIDATES,
@@ -177,12 +177,11 @@ class GrooveModel:
         """
         values = np.zeros((len(masks), 2, INSTRUMENTS))
         uniform = random.random((len(masks), 2, 2, INSTRUMENTS))
-        on = hits(masks)
         performance = Performance(history, masks)
         for step in map(int, np.flatnonzero(masks)):
             around, heard, means = performance.look(step)
             (cumulative,) = self._humaniser(around=around, heard=heard, means=means, context=place[step : step + 1])
-            values[step] = sampled(cumulative[0], uniform[step]) * on[step]
+            values[step] = sampled(cumulative[0], uniform[step]) * performance.on[step]
             performance.play(step, values[step])
         return values[:, 0].astype(np.uint8), values[:, 1].astype(np.int16)
 

@@ -205,7 +205,10 @@ class Played:
 
 
 class Performance:
-    """The features of one bar while it is played: made for the whole bar, to which each step that is played adds."""
+    """The features of one bar while it is played: made for the whole bar, to which each step that is played adds.
+
+    `on` says what is hit: bool [n, 9].
+    """
 
     def __init__(self, history: Sequence[Bar], masks: NDArray[np.uint16]) -> None:
         """history: bars before it, any metres; masks: of the whole bar."""
@@ -222,7 +225,8 @@ class Performance:
         # As _row, but time last, along which numpy is quickest; whole 128ths, which even a float32 sums exactly.
         rows, place = np.zeros((3, COLUMNS, before + n), np.float32), np.arange(-before, n) % BEAT
         drums = rows[:, :INSTRUMENTS]
-        drums[2, :, before:] = hits(masks).T
+        self.on = hits(masks)
+        drums[2, :, before:] = self.on.T
         if count:
             bars, known = history[recent:], slice(max(0, before - count), before)
             line[known] = np.concatenate([bar.masks for bar in bars])[-before:]
