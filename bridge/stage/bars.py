@@ -141,6 +141,7 @@ class Bars:
                 self.dropped_notes += 1
                 continue
             entry = Entry(chunk.player, tick, song_tick, note.pitch, note.velocity, note.length)
+            entry.reported = chunk.bar >= 0
             bar.entries.append(entry)
             self._queue.push(Order.ON, entry)
 

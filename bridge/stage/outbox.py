@@ -61,9 +61,10 @@ class Outbox:
         self._sequence = 0
         self._sounding: dict[tuple[str, int, int], Event] = {}
 
-    def put(self, event: Event, lines: Sequence[Line]) -> None:
+    def put(self, event: Event, lines: Sequence[Line], reported: bool = True) -> None:
         """An event for every output of its player, and for the report."""
-        self._push(event.at_ns, Departure(event, REPORT))
+        if reported:
+            self._push(event.at_ns, Departure(event, REPORT))
         for output, line in enumerate(lines):
             told = structs.replace(event, at_ns=event.at_ns - line.latency_ns) if line.latency_ns else event
             self._push(event.at_ns - line.ahead_ns, Departure(told, output))

@@ -194,27 +194,27 @@ class Scheduler:
             if sounding.tick - sounding.length == on.tick:
                 return  # the same hit twice
             self._off(on.player, on.pitch, on.tick)
-        self._emit(on.player, on.tick, on.song_tick, on.pitch, on.velocity)
+        self._emit(on, on.tick, on.song_tick, on.velocity)
         length = max(1, on.length)
-        off = Entry(on.player, on.tick + length, on.song_tick + length, on.pitch, length=length)
+        off = Entry(on.player, on.tick + length, on.song_tick + length, on.pitch, length=length, reported=on.reported)
         self._offs[on.player, on.pitch] = off
         self._queue.push(Order.OFF, off)
 
     def _off(self, player: str, pitch: int, tick: int) -> None:
         off = self._offs.pop((player, pitch))
         off.alive = False
-        self._emit(player, tick, off.song_tick + tick - off.tick, pitch, 0)
+        self._emit(off, tick, off.song_tick + tick - off.tick, 0)
 
     def _end_sounding(self, player: str, tick: int) -> None:
         for name, pitch in list(self._offs):
             if player in (ALL, name):
                 self._off(name, pitch, tick)
 
-    def _emit(self, player_name: str, tick: int, song_tick: int, pitch: int, velocity: int) -> None:
-        player = self._players[player_name]
+    def _emit(self, entry: Entry, tick: int, song_tick: int, velocity: int) -> None:
+        player = self._players[entry.player]
         at_ns = self._timeline.ns_at(tick)
-        event = Event(player_name, tick, song_tick, pitch, velocity, player.channel, at_ns, 0)
-        self._outbox.put(event, player.lines)
+        event = Event(player.name, tick, song_tick, entry.pitch, velocity, player.channel, at_ns, 0)
+        self._outbox.put(event, player.lines, entry.reported)
 
     def _next_pulse(self) -> int | None:
         return self._clock_out.next_tick() if self._clocked else None
