@@ -12,8 +12,9 @@ from bridge.stage.outputs.jack_wires import Wires
 class JackInput:
     """A port of ours that hears.
 
-    A message's time is that of its frame in the cycle it came in, as it is for what we send: what we hear of ourselves
-    has the time it was sent for.
+    A message's time is that of its frame in the cycle it came in, as it is for what we send: what another program sends
+    back in the same cycle has the time it was sent for. What our own port sends straight to this one comes a period
+    later, as JACK has it for circles: so the inputs are read before the outputs' buffers are emptied.
     """
 
     hears = True
