@@ -37,6 +37,19 @@ def opened(name: str, folder: Path | None, runtime: str = "auto") -> tuple[Engin
     return cls.load(bundle, runtime), name + (f" · {bundle.manifest.name}" if bundle else "")
 
 
+def engine_for(folder: Path) -> str:
+    """The engine that plays a folder: the one that its manifest names, or loopfile for a folder of sound files.
+
+    Raises SidemanError for a folder that is neither.
+    """
+    from engines.audiofile import ENDINGS
+    from engines.bundle import MANIFEST, Bundle
+
+    if not (folder / MANIFEST).exists() and any(path.suffix.lower() in ENDINGS for path in folder.iterdir()):
+        return "loopfile"
+    return Bundle.load(folder).manifest.engine
+
+
 def engine_class(name: str) -> type[Engine]:
     """The class behind a name.
 

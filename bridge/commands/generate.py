@@ -27,8 +27,7 @@ SHORTCUTS = ("style", "density", "temperature", "top_k", "top_p")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to make, and into which files."""
-    parser.add_argument("bundle", help="a shipped bundle's name (`sideman bundles`) or a folder")
-    parser.add_argument("--engine", help="which engine plays it, if it is no bundle: a folder of loops for loopfile")
+    parser.add_argument("bundle", help="a shipped bundle's name (`sideman bundles`), its folder, or one of loops")
     parser.add_argument("-o", "--output", type=Path, action="append", required=True, metavar="FILE",
                         help=".mid, .jsonl or .wav; may be given several times")  # fmt: skip
     parser.add_argument("--bars", type=int, default=8, metavar="N", help="default: 8")
@@ -46,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the bars and write them. Raises SidemanError."""
-    from engines.bundle import Bundle, find
-    from engines.registry import opened
+    from engines.bundle import find
+    from engines.registry import engine_for, opened
 
     if not 1 <= args.bars <= BARS_MAX:
         raise SidemanError(f"--bars takes a whole number from 1 to {BARS_MAX}, not {args.bars}")
@@ -59,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     meter = parse_meter(args.meter)
     seed = new_seed() if args.seed is None else args.seed
     folder = find(args.bundle)
-    engine, description = opened(args.engine or Bundle.load(folder).manifest.engine, folder, args.runtime)
+    engine, description = opened(engine_for(folder), folder, args.runtime)
     for trouble in getattr(engine, "troubles", ()):
         print(f"sideman: {trouble}", file=sys.stderr)
     parameters = Parameters(engine.parameters)

@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--stems", type=Path, metavar="FOLDER",
                         help="write the sound of each player to a .wav of its own there")  # fmt: skip
     parser.add_argument("--player", action="append", default=[], metavar="NAME=BUNDLE",
-                        help="add a player, or give one of the set another bundle")  # fmt: skip
+                        help="add a player, or give one of the set another bundle (or folder of loops)")  # fmt: skip
     parser.add_argument("--set", action="append", default=[], metavar="[PLAYER.]NAME=VALUE",
                         help="set a parameter, of all players if none is named")  # fmt: skip
     parser.add_argument("--runtime", choices=get_args(Runtime), help="which graphs of the bundles to run")
@@ -129,12 +129,13 @@ def check_stems(folder: Path) -> None:
 
 
 def _with_player(set_: Set, text: str) -> Set:
-    from engines.bundle import Bundle, find
+    from engines.bundle import find
+    from engines.registry import engine_for
 
     name, equals, bundle = text.partition("=")
     if not equals or not bundle:
         raise SidemanError(f"--player {text}: write it like --player drums=groove")
-    engine = Bundle.load(find(bundle)).manifest.engine
+    engine = engine_for(find(bundle))
     before = set_.players.get(name, PlayerSet())
     return add_player(set_, name, msgspec.structs.replace(before, engine=engine, bundle=bundle))
 

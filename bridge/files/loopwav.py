@@ -14,6 +14,7 @@ import secrets
 import shutil
 import struct
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,11 @@ if TYPE_CHECKING:  # control only names the folder, and needs no numpy for it
     from engines.engine import Chunk, Request
 
 KEPT = 64
-"""Files that a player has in a folder that goes with the session: more than can still be played."""
+"""Files that a player has in a folder that goes with the session: more than it has bars to remember."""
+
+YOUNG_S = 60.0
+FLOOD = 512
+"""Younger ones stay as well: where a knob is turned, a bar is made again and again. But no more than so many."""
 
 NUMBER_PATTERN = re.compile(r"_(\d{4,})_[\d.]+bpm_")
 
@@ -68,12 +73,13 @@ class SessionLoops:
 class LoopFolder:
     """A player's loops, named after their folder: drums_0007_97.3bpm_1bar.wav. No file is ever written over.
 
-    kept: the oldest are removed when there are more; 0 keeps all.
+    kept: older ones than so many and than young_s are removed; 0 keeps all.
     """
 
-    def __init__(self, folder: Path, kept: int = 0) -> None:
+    def __init__(self, folder: Path, kept: int = 0, young_s: float = YOUNG_S) -> None:
         self.path = folder
         self._kept = kept
+        self._young_s = young_s
         self._number = 0
 
     def write(self, loop: Loop, tempo_mbpm: int, meter: Meter) -> LoopFile:
@@ -85,10 +91,16 @@ class LoopFolder:
         path = self.path / f"{self.path.name}_{self._number:04d}_{_tempo(tempo_mbpm)}_{_bars(loop, meter)}.wav"
         write_loop(path, loop, tempo_mbpm, meter)
         if self._kept:
-            for old in sorted(self.path.glob("*.wav"), key=_number)[: -self._kept]:
-                old.unlink(missing_ok=True)
+            self._prune()
         frames, channels = loop.frames.shape
         return LoopFile(str(path), loop.rate, frames, channels, loop.length, tempo_mbpm)
+
+    def _prune(self) -> None:
+        old = sorted(self.path.glob("*.wav"), key=_number)[: -self._kept]
+        before_s = time.time() - self._young_s
+        for left, path in enumerate(reversed(old)):
+            if left >= FLOOD or path.stat().st_mtime <= before_s:
+                path.unlink()
 
     def close(self) -> None:
         """Remove a folder whose files are not all kept, and the one around it if it is empty. May be called twice."""

@@ -256,12 +256,12 @@ def test_a_folder_of_loops_becomes_a_wav_sample_by_sample(tmp_path: Path, capsys
     (tmp_path / "loops").mkdir()
     soundfile.write(tmp_path / "loops" / "funk_120bpm.wav", frames, 48_000)
     out = tmp_path / "out.wav"
-    assert main(["generate", str(tmp_path / "loops"), "--engine", "loopfile", "--bars", "4", "-o", str(out)]) == 0
+    assert main(["generate", str(tmp_path / "loops"), "--bars", "4", "-o", str(out)]) == 0
     assert "4 bars of loops, seed" in capsys.readouterr().out
     made, rate = soundfile.read(out)
     assert rate == 48_000
     assert np.abs(made[: 4 * 96_000] - np.concatenate([frames, frames])).max() < 3e-4, "two roundings to 16 bits"
-    arguments = ["generate", str(tmp_path / "loops"), "--engine", "loopfile", "-o", str(tmp_path / "out.mid")]
+    arguments = ["generate", str(tmp_path / "loops"), "-o", str(tmp_path / "out.mid")]
     assert main(arguments) == 2
     assert "these bars are audio; write them to a .wav" in capsys.readouterr().err
     assert not (tmp_path / "out.mid").exists()

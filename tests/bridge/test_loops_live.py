@@ -66,7 +66,7 @@ class View:
         pass
 
 
-def session(folder: Path, loops: str, bars: int) -> tuple[View, list[OscMessage], Daemon]:
+def session(folder: Path, loops: str, bars: int, stems: Path | None = None) -> tuple[View, list[OscMessage], Daemon]:
     """Play a folder of loops for some bars; what was said, what came by OSC, and the daemon that is closed."""
     player = PlayerSet(engine="loopfile", bundle=str(folder), outputs=("osc",))
     set_ = Set(players={"keys": player}, seed=1, tempo_bpm=480.0, osc_port=0, loops=loops)
@@ -74,7 +74,7 @@ def session(folder: Path, loops: str, bars: int) -> tuple[View, list[OscMessage]
 
     async def play() -> tuple[View, Daemon]:
         view = View()
-        daemon = Daemon(set_, LiveOptions(bars=bars), view)
+        daemon = Daemon(set_, LiveOptions(bars=bars, stems=stems), view)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.bind(("127.0.0.1", 0))
             client.setblocking(False)
@@ -111,13 +111,16 @@ def test_each_bar_s_file_is_told_ahead_and_stays_in_the_folder_of_the_set(tmp_pa
     frames = np.random.default_rng(0).uniform(-0.5, 0.5, (frames_in(4 * 3840, 480.0, 48_000), 2)).astype(np.float32)
     soundfile.write(folder / "funk_480bpm.wav", frames, 48_000, subtype="FLOAT")
     (folder / "bad.wav").write_text("no sound")
-    view, heard, _ = session(folder, str(loops), 4)
+    (tmp_path / "stems").mkdir()
+    view, heard, _ = session(folder, str(loops), 4, tmp_path / "stems")
     told = [message.params for message in heard if message.address == "/sideman/keys/loop"]
     assert [params[0] for params in told] == [0, 1, 2, 3]
     assert all(params[2:] == [480.0, 4.0] for params in told)
     assert not [message for message in heard if message.address == "/sideman/keys/bar"]
     played = np.concatenate([soundfile.read(params[1], dtype="float32")[0] for params in told])
     assert np.array_equal(played, frames)
+    stem, _ = soundfile.read(tmp_path / "stems" / "keys.wav", dtype="float32")
+    assert np.abs(stem[: len(frames)] - frames).max() < 1e-4, "rounded to 16 bits"
     assert "keys: bad.wav cannot be read: Format not recognised; it is left out" in view.lines
     assert len(list((loops / "keys").iterdir())) == 4
 

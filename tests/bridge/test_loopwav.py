@@ -68,11 +68,13 @@ def test_another_worker_goes_on_counting_and_nothing_is_written_over(tmp_path):
 
 
 def test_the_oldest_go_when_there_are_too_many(tmp_path):
-    folder = LoopFolder(tmp_path, kept=3)
     small = loop(240, 300.0, 8_000, 1)
+    young = LoopFolder(tmp_path, kept=3)
     for _ in range(12):
-        folder.write(small, 300_000, Meter())
-    assert sorted(path.name.split("_")[-3] for path in tmp_path.iterdir()) == ["0010", "0011", "0012"]
+        young.write(small, 300_000, Meter())
+    assert len(list(tmp_path.iterdir())) == 12, "they may still be wanted"
+    LoopFolder(tmp_path, kept=3, young_s=0.0).write(small, 300_000, Meter())
+    assert sorted(path.name.split("_")[-3] for path in tmp_path.iterdir()) == ["0011", "0012", "0013"]
 
 
 def test_a_full_disk_leaves_no_half_file(full_disk):
