@@ -16,11 +16,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.drums.bar import MASKS
+from engines.drums.bar import INSTRUMENTS, MASKS
 from engines.errors import SidemanError
 from engines.music import Meter
 
-FEATURE_VERSION = 1
+FEATURE_VERSION = 2
 """Changes whenever a number below changes its meaning; a bundle names the version it was trained with."""
 
 NO_MUSIC = MASKS
@@ -45,14 +45,19 @@ CANDIDATES = len(SHORT_LAGS) + BAR_LAGS
 SPANS = (4, 8, 16, 32)
 """Steps over which a candidate's agreement with what was played is counted."""
 
-SPAN_MAX = max(SPANS)
-DISTANCE_SPAN = 16
-RUN_MAX = 64
-AGREEMENTS = len(SPANS) + 3
-"""Numbers about each candidate: steps agreed in each span, steps agreed in a row, instruments that differed over
-DISTANCE_SPAN steps, past bars with the same mask here."""
+DRUM_SPANS = (16, 4)
+"""Those of SPANS over which each instrument's differences from a candidate are counted."""
 
-SCALE = np.array([*(1 / span for span in SPANS), 1 / 16, 1 / 8, 1 / 8], np.float32)
+SPAN_MAX = max(SPANS)
+RUN_MAX = 64
+WHOLE = len(SPANS) + 2
+AGREEMENTS = WHOLE + len(DRUM_SPANS) * INSTRUMENTS
+"""Numbers about each candidate. WHOLE of its masks: steps agreed in each span, steps agreed in a row, past bars with
+the same mask here. Then for each of DRUM_SPANS, in how many steps each instrument differed."""
+
+SCALE = np.array(
+    [*(1 / span for span in SPANS), 1 / 16, 1 / 8, *[1 / 8] * INSTRUMENTS, *[1 / 2] * INSTRUMENTS], np.float32
+)
 """What those numbers are multiplied with for the network."""
 
 CONTEXT = 3 * STEPS_MAX + 4 + 8 + 4 + 1
@@ -65,11 +70,11 @@ _COPY_STEPS = np.array([*SHORT_LAGS, *[0] * BAR_LAGS], np.int64)
 _COPY_BARS = np.array([*[0] * len(SHORT_LAGS), *range(1, BAR_LAGS + 1)], np.int64)
 """Lags as so many steps and so many bars."""
 
-_HITS = np.array([bin(mask).count("1") for mask in range(MASKS)] + [len(bin(MASKS)) - 3] * MASKS, np.uint8)
-"""Bits of a mask; of anything compared with NO_MUSIC, all nine."""
-
-_TOLD = np.stack([np.arange(2 * MASKS) == 0, _HITS], axis=1).astype(np.float32)
-"""Of a candidate's mask XOR what was played: 1 if they agree, and the instruments that differ; [2 MASKS, 2]."""
+_XOR = np.arange(2 * MASKS)[:, None]
+_TOLD = np.concatenate([_XOR == 0, _XOR >> np.arange(INSTRUMENTS) & 1], axis=1).astype(np.float32)
+_TOLD[MASKS:, 1:] = 1
+"""Of a candidate's mask XOR what was played: 1 if they agree, and 1 for each instrument that differs (from NO_MUSIC,
+all nine); [2 MASKS, 1 + 9]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +166,7 @@ def tables(masks: NDArray[np.uint16], piece_start: NDArray[np.int64], piece_step
     copies = np.stack([heard(copy_by_kind[:, i]) for i in range(CANDIDATES)], axis=1)
 
     agreement = np.zeros((total, CANDIDATES, AGREEMENTS), np.uint8)
-    since = [np.maximum(here - span, start) for span in (*SPANS, DISTANCE_SPAN)]
+    since = [np.maximum(here - span, start) for span in (*SPANS, *DRUM_SPANS)]
     for i in range(CANDIDATES):
         same = copies[:, i] == line
         count = _running(same)
@@ -170,14 +175,17 @@ def tables(masks: NDArray[np.uint16], piece_start: NDArray[np.int64], piece_step
         differed = np.maximum.accumulate(np.where(same, -1, here))
         before = np.concatenate([[-1], differed[:-1]])
         agreement[:, i, len(SPANS)] = np.where(here > start, np.minimum(here - 1 - before, RUN_MAX), 0)
-        distance = _running(_HITS[copies[:, i] ^ line])
-        agreement[:, i, len(SPANS) + 1] = distance[here] - distance[since[-1]]
+        told = _TOLD[copies[:, i] ^ line]
+        for drum in range(INSTRUMENTS):
+            count = _running(told[:, 1 + drum])
+            for j, ago in enumerate(since[len(SPANS) :]):
+                agreement[:, i, WHOLE + j * INSTRUMENTS + drum] = count[here] - count[ago]
     for rows in np.array_split(here, total // 8192 + 1):
-        agreement[rows, len(SHORT_LAGS) :, -1] = _popularity(copies[rows, len(SHORT_LAGS) :])
+        agreement[rows, len(SHORT_LAGS) :, WHOLE - 1] = _popularity(copies[rows, len(SHORT_LAGS) :])
     return Tables(past, copies, agreement)
 
 
-def _running(values: NDArray[np.uint8] | NDArray[np.bool_]) -> NDArray[np.int64]:
+def _running(values: NDArray[np.float32] | NDArray[np.bool_]) -> NDArray[np.int64]:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(values, dtype=np.int64)])
 
 
@@ -211,7 +219,7 @@ class Window:
         played = self._line[at]
         told = _TOLD.take(self._line[at - copy_lags(steps)] ^ played, axis=0) * (played != NO_MUSIC)[:, :, None]
         self._differed = -1 - np.where(told[:, :, 0].all(axis=0), RUN_MAX, told[:, :, 0].argmin(axis=0))
-        self._told = np.zeros((SPAN_MAX + steps, CANDIDATES, 2), np.float32)
+        self._told = np.zeros((SPAN_MAX + steps, CANDIDATES, 1 + INSTRUMENTS), np.float32)
         np.add.accumulate(-told[:SPAN_MAX], axis=0, out=self._told[SPAN_MAX - 1 :: -1])
         self._since = SPAN_MAX + np.arange(steps) - np.array(SPANS)[:, None]
         self._step_before = np.arange(-1, steps - 1)[:, None]
@@ -232,7 +240,8 @@ class Window:
         agreement = np.empty((last - first, CANDIDATES, AGREEMENTS), np.float32)
         agreement.transpose(2, 0, 1)[: len(SPANS)] = within[:, :, :, 0]
         agreement[:, :, len(SPANS)] = np.minimum(before[first:] - differed[first:], RUN_MAX)
-        agreement[:, :, len(SPANS) + 1] = within[SPANS.index(DISTANCE_SPAN), :, :, 1]
-        agreement[:, :, len(SPANS) + 2] = self._popular[first:last]
+        agreement[:, :, WHOLE - 1] = self._popular[first:last]
+        for j, span in enumerate(DRUM_SPANS):
+            agreement[:, :, WHOLE + j * INSTRUMENTS :][:, :, :INSTRUMENTS] = within[SPANS.index(span), :, :, 1:]
         agreement *= SCALE
         return self._line[self._past_at[first:last]], copies[first + 1 :], agreement

@@ -63,13 +63,20 @@ UNDER_WAY_BARS = 8
 """Bars that a performance is taken to have gone on before its first. The first bars of the training files are short
 library patterns and fills; a song that is under way is what a player wants, and what long training pieces teach."""
 
-LOOSENING = 2.0
+LOOSENING = 6.0
 """Nats for writing something new that a temperature of 0 adds, less at a higher one. What is new is then predictable
 and repeats, and the model, hearing repeats, would copy ever more."""
 
 
 DENSITY_ASKED = 1.5
 """Nats for writing something new that asking for a density adds: a copy of the past is as dense as the past."""
+
+REPEATED = 0.4
+"""Nats for writing something new that each bar adds which was the one before it again. Hearing only itself, the model
+takes its own repeats for the loops that many training files are, and would stay in one far longer than players do."""
+
+REPEATED_MAX = 4
+"""Repeats in a row that count."""
 
 AHEAD = 6
 """Steps decided at once, on a guess. More are fewer calls of the graph, but rows in vain where a guess was wrong."""
@@ -135,8 +142,8 @@ class GrooveModel:
         The first that comes out other than guessed is right, as all before it are; what came out after it is the next
         guess there. The bar is what one step after another gives (Jacobi decoding: Song et al. 2021, "Accelerating
         Feedforward Computation via Parallel Nonlinear Equation Solving"; guesses checked in one batch: Leviathan et
-        al. 2023, "Fast Inference from Transformers via Speculative Decoding"); in int8 but for the last digits, as
-        activations are quantised a batch at a time.
+        al. 2023, "Fast Inference from Transformers via Speculative Decoding"). In int8, whose activations are quantised
+        a batch at a time, it is so but for a rounding as small as int8's own, which turns one bar in ten into another.
         """
         n = len(place)
         uniform = random.random((n, INSTRUMENTS))
@@ -144,7 +151,7 @@ class GrooveModel:
         # The gate's choice is the largest logit plus Gumbel noise (Maddison et al. 2014).
         noise = -np.log(-np.log(random.random((n, CANDIDATES + 1)) + 1e-300))
         noise[:, :CANDIDATES][window.absent] = -np.inf
-        noise[:, CANDIDATES] += _bias(controls)
+        noise[:, CANDIDATES] += _bias(controls) + REPEATED * _repeats(history)
         masks = fitted(history[-1].masks, n).copy() if history else np.zeros(n, np.uint16)
         done = 0
         while done < n:
@@ -284,6 +291,16 @@ def _bias(controls: Controls) -> float:
     """What is added to the gate's logit of writing something new."""
     asked = DENSITY_ASKED if controls.density is not None else 0.0
     return controls.variation + asked + LOOSENING * max(0.0, 1.0 - controls.temperature)
+
+
+def _repeats(history: History) -> int:
+    """How many of the last bars, up to REPEATED_MAX, each had the masks of the one before it."""
+    count = 0
+    while count < min(REPEATED_MAX, len(history) - 1):
+        if not np.array_equal(history[-1 - count].masks, history[-2 - count].masks):
+            break
+        count += 1
+    return count
 
 
 def _piece(bars: Sequence[NDArray[np.uint16]], n: int) -> Tables:

@@ -9,12 +9,14 @@ import pytest
 from numpy.typing import NDArray
 
 from engines.drums.features import (
+    AGREEMENTS,
     BAR_LAGS,
     CONTEXT,
     NO_MUSIC,
     SCALE,
     SHORT_LAGS,
     SPANS,
+    WHOLE,
     Window,
     check_meter,
     context,
@@ -109,10 +111,12 @@ def test_agreement_counts_a_repeated_bar() -> None:
     _, _, agreement = offline([bar, bar, bar, last], 16)
     one_bar_ago = len(SHORT_LAGS)
     end = agreement[3 * 16 + 15, one_bar_ago] / SCALE
-    # Step 3 differs: the last 4 and 8 steps agree, 15 of 16 do, and 31 of 32; 11 steps in a row; one instrument.
-    np.testing.assert_array_equal(end, [4, 8, 15, 31, 11, 1, 3])
+    # Step 3 differs: the last 4 and 8 steps agree, 15 of 16 do, and 31 of 32; 11 steps in a row; three such bars.
+    np.testing.assert_array_equal(end[:WHOLE], [4, 8, 15, 31, 11, 3])
+    # Over 16 steps the first instrument differed once, over 4 none.
+    np.testing.assert_array_equal(end[WHOLE:], [1] + [0] * (AGREEMENTS - WHOLE - 1))
     assert SPANS == (4, 8, 16, 32)
-    assert agreement[3 * 16, one_bar_ago + BAR_LAGS - 1, len(SPANS) + 2] == 0
+    assert agreement[3 * 16, one_bar_ago + BAR_LAGS - 1, WHOLE - 1] == 0
 
 
 def test_context_rows_tell_every_step_apart() -> None:

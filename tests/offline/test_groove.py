@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from engines.drums.bar import Bar, hits
+from engines.drums.features import tables
 from engines.drums.model import Controls
 from engines.errors import SidemanError
 from engines.music import Meter
@@ -22,7 +23,7 @@ torch = pytest.importorskip("torch", reason="torch comes with the train extra")
 from offline.drums import train as command  # noqa: E402
 from offline.drums.groove.checkpoint import load_checkpoint, load_model  # noqa: E402
 from offline.drums.groove.config import PRESETS, GrooveConfig  # noqa: E402
-from offline.drums.groove.data import Augmentation, Corpus, FeelData, StepEpoch, StepScore, density_quantiles  # noqa: E402
+from offline.drums.groove.data import Augmentation, Corpus, FeelData, StepEpoch, StepScore, Swaps, density_quantiles  # noqa: E402
 from offline.drums.groove.network import StepNetwork, StepShape  # noqa: E402
 from offline.drums.groove.train import train  # noqa: E402
 
@@ -153,6 +154,17 @@ def test_batches_depend_on_their_place_alone(data: Path) -> None:
         assert torch.equal(getattr(one.batch(3), field), getattr(two.batch(3), field))
     other = StepEpoch(whole, Augmentation(), 64, (5, 2), device)
     assert not torch.equal(one.batch(3).mask, other.batch(3).mask)
+
+
+def test_a_swap_exchanges_how_instruments_agreed_too() -> None:
+    line = np.random.default_rng(3).integers(0, 512, 16 * 20).astype(np.uint16)
+    pieces = np.array([0, len(line)]), np.array([16])
+    swaps = Swaps(np.random.default_rng(4), 6)
+    plain = tables(line, *pieces).agreement
+    for masks, agreements in zip(swaps.tables.numpy(), swaps.agreements.numpy(), strict=True):
+        swapped = tables(masks[line].astype(np.uint16), *pieces).agreement
+        np.testing.assert_array_equal(swapped, plain[:, :, agreements])
+    assert len(np.unique(swaps.agreements.numpy(), axis=0)) > 2
 
 
 def test_a_swap_keeps_copies_and_mask_together(data: Path) -> None:

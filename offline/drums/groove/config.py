@@ -16,29 +16,29 @@ HPARAMS, STEP_FOLDER, FEEL_FOLDER = "hparams.json", "step", "humaniser"
 class GrooveConfig:
     """One training: the step network, then the humaniser."""
 
-    epochs: int = 45  # of the step network
+    epochs: int = 36  # of the step network
     batch: int = 2048  # steps in a batch
     width: int = 384  # of the step network's body
     layers: int = 2  # of it
-    candidate: int = 24  # width of a candidate's scorers
+    candidate: int = 32  # width of a candidate's scorers
     heads: int = 4  # attentions over the past bars
     dropout: float = 0.25  # in the body
     learning_rate: float = 2e-3  # highest
-    decay: float = 0.3  # last share of the training in which it falls
+    decay: float = 0.5  # last share of the training in which it falls
     weight_decay: float = 0.02  # AdamW's
     average: float = 0.998  # weights kept in the running average, per step
     patience: int = 10  # epochs without a better validation; 0 never stops early
     precision: str = "auto"  # auto, fp32, bf16, fp16
 
-    forget: float = 0.4  # probability that a piece is cut in parts that do not know each other: how to begin
+    forget: float = 0.3  # probability that a piece is cut in parts that do not know each other: how to begin
     lose_instrument: float = 0.08  # that a piece is played without one of its instruments
     wrong_hit: float = 0.03  # that a step was heard with one hit changed
     swap: float = 0.25  # that instruments of a kind are exchanged
     lose_lag: float = 0.05  # that a mask of the past is not heard
-    hide_style: float = 0.2  # that the style is not told
-    hide_fill: float = 0.25  # that beat or fill is not told
-    tell_density: float = 0.25  # that the bar's density is told
-    hide_bar: float = 0.2  # that the number of the bar is not told
+    hide_style: float = 0.15  # that the style is not told
+    hide_fill: float = 0.2  # that beat or fill is not told
+    tell_density: float = 0.2  # that the bar's density is told
+    hide_bar: float = 0.15  # that the number of the bar is not told
 
     feel_epochs: int = 22  # of the humaniser
     feel_batch: int = 512  # steps with hits in a batch
@@ -83,7 +83,7 @@ class GrooveConfig:
 
 PRESETS = {
     "full": GrooveConfig(),
-    "quick": GrooveConfig(epochs=10, feel_epochs=6),
+    "quick": GrooveConfig(epochs=10, decay=0.3, feel_epochs=6),
 }
 """full: 40 minutes on two cores; quick: 10."""
 

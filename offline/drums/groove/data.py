@@ -10,7 +10,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from engines.drums.bar import INSTRUMENTS, MASKS
-from engines.drums.features import NO_MUSIC, SCALE, STEPS_MAX, STEPS_MIN, Tables, context, controlled, tables
+from engines.drums.features import (
+    DRUM_SPANS,
+    NO_MUSIC,
+    SCALE,
+    STEPS_MAX,
+    STEPS_MIN,
+    WHOLE,
+    Tables,
+    context,
+    controlled,
+    tables,
+)
 from engines.drums.humaniser import LAGS, UNIT, Played, bins_of, hits_alone, parts_of_means, tempo
 from engines.errors import SidemanError
 from engines.music import STEP_TICKS, Meter
@@ -128,7 +139,11 @@ def density_quantiles(dataset: DrumDataset) -> NDArray[np.float64]:
 
 
 class Swaps:
-    """Exchanges of instruments that leave music music: a table of masks each, the first changing nothing."""
+    """Exchanges of instruments that leave music music, the first changing nothing.
+
+    tables: each one's masks, [count, 513]
+    agreements: where its numbers of Tables.agreement come from, [count, AGREEMENTS]
+    """
 
     def __init__(self, random: np.random.Generator, count: int = 32) -> None:
         orders = [np.arange(INSTRUMENTS)]
@@ -144,6 +159,9 @@ class Swaps:
         bits = (np.arange(MASKS)[:, None] >> np.arange(INSTRUMENTS)) & 1
         tables_ = [np.append((bits << order).sum(axis=1), NO_MUSIC) for order in orders]
         self.tables = torch.from_numpy(np.stack(tables_))
+        whole = np.arange(WHOLE)
+        drums = [WHOLE + span * INSTRUMENTS + np.argsort(orders, axis=1) for span in range(len(DRUM_SPANS))]
+        self.agreements = torch.from_numpy(np.concatenate([np.tile(whole, (count, 1)), *drums], axis=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +188,7 @@ class StepEpoch:
         self._made = _tensors(tables(heard, *_parts(corpus, augmentation.forget, random)))
         self._mask = torch.from_numpy(played.astype(np.int64))
         self._order = torch.from_numpy(random.permutation(len(played)))
-        self._swaps = Swaps(random).tables
+        self._swaps = Swaps(random)
 
     def __len__(self) -> int:
         """Whole batches."""
@@ -187,9 +205,11 @@ class StepEpoch:
             return torch.rand(shape, generator=random) < p
 
         past, copies, agreement = (part[rows] for part in self._made)
-        swap = torch.randint(len(self._swaps), (n,), generator=random) * chance(told.swap, n)
-        past, copies = self._swaps[swap[:, None], past.long()], self._swaps[swap[:, None], copies.long()]
-        mask = self._swaps[swap, self._mask[rows]]
+        swap = torch.randint(len(self._swaps.tables), (n,), generator=random) * chance(told.swap, n)
+        masks = self._swaps.tables
+        past, copies = masks[swap[:, None], past.long()], masks[swap[:, None], copies.long()]
+        mask = masks[swap, self._mask[rows]]
+        agreement = agreement.gather(2, self._swaps.agreements[swap, None].expand_as(agreement))
         past = past.masked_fill(chance(told.lose_lag, *past.shape), NO_MUSIC)
         place = self.corpus.context[rows].float()
         place[:, BAR_PHASE] *= ~chance(told.hide_bar, n, 1)

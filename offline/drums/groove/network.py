@@ -19,13 +19,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engines.drums.bar import INSTRUMENTS
-from engines.drums.features import AGREEMENTS, CANDIDATES, CONTEXT, NO_MUSIC, PAST
+from engines.drums.features import AGREEMENTS, CANDIDATES, CONTEXT, NO_MUSIC, PAST, WHOLE
 from engines.drums.humaniser import AROUND, BINS, HEARD, MEANS, TEMPO
 from engines.drums.writer import COEFFICIENTS, NODES_OF_MASK, TREE
 
 IMPOSSIBLE = -1e4
 NEAR_CANDIDATES = 15
-"""Candidates whose agreement the body sees itself."""
+"""Candidates of which the body itself sees how their masks, and over the longer span their instruments, agreed."""
+
+SEEN_AGREEMENTS = WHOLE + INSTRUMENTS
 
 
 class Dropout(nn.Module):
@@ -71,10 +73,14 @@ class StepNetwork(nn.Module):
         self.shape = shape
         known = AGREEMENTS + INSTRUMENTS + 1
         seen = PAST * (INSTRUMENTS + 1) + CONTEXT + shape.styles + 6
-        read = shape.heads * (INSTRUMENTS + 1) + NEAR_CANDIDATES * AGREEMENTS
+        read = shape.heads * (INSTRUMENTS + 1) + INSTRUMENTS + NEAR_CANDIDATES * SEEN_AGREEMENTS
         self.reader = nn.Linear(known, shape.candidate)
         self.reader_place = nn.Parameter(torch.zeros(CANDIDATES, shape.candidate))
         self.reader_heads = nn.Linear(shape.candidate, shape.heads, bias=False)
+        self.drum_key = nn.Linear(shape.candidate, INSTRUMENTS)
+        self.drum_place = nn.Parameter(torch.zeros(CANDIDATES, INSTRUMENTS))
+        self.drum_differs = nn.Parameter(torch.tensor([[2.4], [0.6]]).expand(-1, INSTRUMENTS).clone())
+        self.drum_says = nn.Parameter(torch.zeros(INSTRUMENTS))
         layers: list[nn.Module] = []
         for i in range(shape.layers):
             inputs = seen + read if i == 0 else shape.width
@@ -98,14 +104,34 @@ class StepNetwork(nn.Module):
         known = torch.cat([agreement, held], dim=2)
         seen = torch.cat([heard, context], dim=1)
 
-        keys = torch.relu(self.reader(known) + self.reader_place)
+        # All that looks at every candidate, in one product.
+        weights = torch.cat([self.reader.weight, self.pointer.weight, self._distrust()])
+        sizes = [self.shape.candidate, self.shape.candidate, INSTRUMENTS]
+        reader, pointer, trust = functional.linear(known, weights).split(sizes, dim=2)
+
+        keys = torch.relu(reader + (self.reader_place + self.reader.bias))
         attention = self.reader_heads(keys).softmax(dim=1).transpose(1, 2)
         read = torch.matmul(attention, held).flatten(1)
-        body = self.body(torch.cat([seen, read, agreement[:, :NEAR_CANDIDATES].flatten(1)], dim=1))
+        trust = (trust + self.drum_key(keys) + self.drum_place).transpose(1, 2).softmax(dim=2)
+        copied = (trust * held[:, :, :INSTRUMENTS].transpose(1, 2)).sum(dim=2)
+        near = agreement[:, :NEAR_CANDIDATES, :SEEN_AGREEMENTS].flatten(1)
+        body = self.body(torch.cat([seen, read, copied, near], dim=1))
 
-        keys = torch.relu(self.pointer(known) + (self.pointer_place + self.pointer_query(body)[:, None]))
+        query = self.pointer_query(body)[:, None]
+        keys = torch.relu(pointer + (self.pointer_place + self.pointer.bias) + query)
         gate = torch.cat([self.pointer_score(keys).flatten(1), self.gate_new(body)], dim=1)
-        return gate.float(), self.writer(body).float()
+
+        # What is written is by default what each drum's own candidates say of it.
+        likely = copied.clamp(0.01, 0.99)
+        alone = functional.pad(self.drum_says * (likely.log() - (1 - likely).log()), (0, COEFFICIENTS - INSTRUMENTS))
+        return gate.float(), (self.writer(body) + alone).float()
+
+    def _distrust(self) -> Tensor:
+        """What of `known` speaks against copying a drum from a candidate, as weights [9, known]."""
+        differed = torch.diag_embed(-self.drum_differs).transpose(0, 1).flatten(1)
+        nothing = differed.new_zeros(INSTRUMENTS, WHOLE), differed.new_zeros(INSTRUMENTS, INSTRUMENTS)
+        nowhere = differed.new_full((INSTRUMENTS, 1), IMPOSSIBLE)
+        return torch.cat([nothing[0], differed, nothing[1], nowhere], dim=1)
 
     def log_probability(self, past: Tensor, copies: Tensor, agreement: Tensor, context: Tensor, mask: Tensor) -> Tensor:
         """Exact log-probability [B] of masks [B]."""
