@@ -217,10 +217,14 @@ class Window:
         # Backwards from the bar: where each candidate last differed, and all that is told, summed from the bar's start.
         at = np.arange(front - 1, front - 1 - RUN_MAX, -1)[:, None]
         played = self._line[at]
-        told = _TOLD.take(self._line[at - copy_lags(steps)] ^ played, axis=0) * (played != NO_MUSIC)[:, :, None]
-        self._differed = -1 - np.where(told[:, :, 0].all(axis=0), RUN_MAX, told[:, :, 0].argmin(axis=0))
-        self._told = np.zeros((SPAN_MAX + steps, CANDIDATES, 1 + INSTRUMENTS), np.float32)
-        np.add.accumulate(-told[:SPAN_MAX], axis=0, out=self._told[SPAN_MAX - 1 :: -1])
+        apart = self._line[at - copy_lags(steps)] ^ played
+        same = (apart == 0) & (played != NO_MUSIC)
+        self._differed = -1 - np.where(same.all(axis=0), RUN_MAX, same.argmin(axis=0))
+        told = _TOLD.take(apart[:SPAN_MAX], axis=0)  # take is much faster than indexing
+        told[:, :, 0] = same[:SPAN_MAX]
+        self._sum = np.tri(SPAN_MAX, dtype=np.float32)  # and a product than np.cumsum
+        self._told = np.zeros((SPAN_MAX + steps, *told.shape[1:]), np.float32)
+        self._told[SPAN_MAX - 1 :: -1] = -np.tensordot(self._sum, told, 1)
         self._since = SPAN_MAX + np.arange(steps) - np.array(SPANS)[:, None]
         self._step_before = np.arange(-1, steps - 1)[:, None]
 
@@ -232,8 +236,8 @@ class Window:
         n = len(masks)
         self._line[-n:] = masks
         copies = self._line[self._copy_at[: last + 1]]
-        told = _TOLD.take(copies[:-1] ^ self._line[-n - 1 : last - 1 - n, None], axis=0)  # much faster than indexing
-        np.add.accumulate(told[1:], axis=0, out=self._told[SPAN_MAX + 1 : SPAN_MAX + last])
+        told = _TOLD.take(copies[:-1] ^ self._line[-n - 1 : last - 1 - n, None], axis=0)
+        self._told[SPAN_MAX + 1 : SPAN_MAX + last] = np.tensordot(self._sum[: last - 1, : last - 1], told[1:], 1)
         within = self._told[SPAN_MAX + first : SPAN_MAX + last] - self._told.take(self._since[:, first:last], axis=0)
         before = self._step_before[:last]
         differed = np.maximum.accumulate(np.where(told[:, :, 0], self._differed, before), axis=0)
