@@ -205,11 +205,12 @@ class JackEar:
 
     def close(self) -> None:
         """Stop being a client."""
-        client, self._client = self._client, None
+        client = self._client
         if client:
             with contextlib.suppress(Exception):  # the server has gone
                 client.deactivate()
                 client.close()
+        self._client = None  # not before the callback is over
 
     def _hear(self, frames: int) -> None:
         start_ns, _ = self._read_cycle(frames)

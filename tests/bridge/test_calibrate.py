@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import threading
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +46,8 @@ class Delay:
         self._out = self._client.outports.register("out")
         self._midi: deque[tuple[int, bytes]] = deque()
         self._line = np.zeros(frames, np.float32)
-        self.deaf = False
+        self._closing = threading.Event()
+        self._wiring: threading.Thread | None = None
         self._client.set_process_callback(self._process)
         self._client.activate()
 
@@ -55,13 +58,28 @@ class Delay:
         self._midi_out.clear_buffer()
         while self._midi and self._midi[0][0] < start + frames:
             at, data = self._midi.popleft()
-            if not self.deaf:
-                self._midi_out.write_midi_event(max(0, at - start), data)
+            self._midi_out.write_midi_event(max(0, at - start), data)
         line = np.concatenate([self._line, self._in.get_array()])
         self._out.get_array()[:] = line[:frames]
         self._line = line[frames:]
 
+    def hear(self, pattern: str) -> None:
+        """Connect itself to the first port that matches, whenever there is one."""
+
+        def connect() -> None:
+            while not self._closing.wait(0.05):
+                with contextlib.suppress(jack.JackError):  # it goes, or its client is not active yet
+                    found = self._client.get_ports(pattern, is_audio=True, is_output=True)
+                    if found and found[0] not in self._client.get_all_connections(self._in):
+                        self._client.connect(found[0], self._in)
+
+        self._wiring = threading.Thread(target=connect)
+        self._wiring.start()
+
     def close(self) -> None:
+        self._closing.set()
+        if self._wiring:
+            self._wiring.join()
         self._client.deactivate()
         self._client.close()
 
@@ -102,6 +120,20 @@ def test_a_known_delay_of_midi_is_found_and_made_up_for(
     assert load_set(file).outputs["midi:Loop"].latency_ms == pytest.approx(frames / 48, abs=0.2)
 
 
+@pytest.mark.jack
+def test_a_known_delay_of_sound_is_found_and_made_up_for(
+    server: JackServer, closing: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = 1234
+    closing(Delay(frames)).hear("sideman sound:.*left")
+    assert run("audio:jack", "--input", "audio:jack:Loop") == 0
+    said = capsys.readouterr().out
+    print(said)
+    before, after = (line.split() for line in said.splitlines()[1:3])
+    assert before[0] == "before:" and float(before[1]) == pytest.approx(frames / 48, abs=1.0)
+    assert after[0] == "after:" and float(after[1]) < 0.5
+
+
 def test_only_the_latency_is_written_into_the_set_file(tmp_path: Path) -> None:
     file = tmp_path / "my.toml"
     file.write_text(SET)
@@ -116,17 +148,14 @@ def test_only_the_latency_is_written_into_the_set_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.jack
-def test_what_is_not_there_or_not_heard_is_one_line(server: JackServer, closing: Any) -> None:
-    loop = closing(Delay(100))
+def test_what_is_not_there_is_one_line_with_what_is(server: JackServer, closing: Any) -> None:
+    closing(Delay(100))
     with pytest.raises(SidemanError, match=r"--input: waiting for a port that matches 'organ'; .*Loop:midi out"):
         run("midi:Loop", "--input", "organ")
     with pytest.raises(SidemanError, match="no MIDI port matches 'organ'"):
         run("midi:organ", "--input", "Loop")
     with pytest.raises(SidemanError, match=r"no port matches 'organ'; there are:.*Loop:out"):
         run("midi:Loop", "--input", "audio:jack:organ")
-    loop.deaf = True
-    with pytest.raises(SidemanError, match="none of the clicks was heard"):
-        run("midi:Loop", "--input", "Loop")
 
 
 def test_frames_lie_on_a_straight_line_in_time() -> None:
