@@ -64,6 +64,12 @@ humanise = 1.0         # 0 is a machine
 # kick_chance = 1.0
 # kick_velocity = 1.0
 
+# A player of your own loops: WAV, OGG and FLAC files, with their tempo in their names (funk_97bpm.wav).
+# [players.loops]
+# engine = "loopfile"
+# bundle = "~/Music/loops"
+# outputs = ["audio", "osc"]
+
 # MIDI notes for a drum module that is not General MIDI; what is not named keeps its General MIDI note.
 [players.drums.map]
 kick = 36

@@ -85,15 +85,26 @@ class LoopFolder:
     def write(self, loop: Loop, tempo_mbpm: int, meter: Meter) -> LoopFile:
         """Write a loop that takes its span at a tempo. Raises OSError, and leaves nothing, if that cannot be done."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not self._number:
-            self._number = max(map(_number, self.path.glob("*.wav")), default=0)
-        self._number += 1
+        partial = self._reserve()
         path = self.path / f"{self.path.name}_{self._number:04d}_{_tempo(tempo_mbpm)}_{_bars(loop, meter)}.wav"
-        write_loop(path, loop, tempo_mbpm, meter)
+        write_loop(path, loop, tempo_mbpm, meter, partial)
         if self._kept:
             self._prune()
         frames, channels = loop.frames.shape
         return LoopFile(str(path), loop.rate, frames, channels, loop.length, tempo_mbpm)
+
+    def _reserve(self) -> Path:
+        """Take the next number that is nobody's, also not that of another session; the file it is written to first."""
+        if not self._number:
+            self._number = max(map(_number, self.path.glob("*.wav")), default=0)
+        while True:
+            self._number += 1
+            partial = self.path / f".{self._number:04d}.part"
+            with contextlib.suppress(FileExistsError):
+                partial.touch(exist_ok=False)
+                if not any(self.path.glob(f"{self.path.name}_{self._number:04d}_*")):
+                    return partial
+                partial.unlink()
 
     def _prune(self) -> None:
         old = sorted(self.path.glob("*.wav"), key=_number)[: -self._kept]
@@ -125,8 +136,8 @@ def filed(chunk: Chunk, request: Request, folder: LoopFolder | None) -> Phrase:
         raise SidemanError(f"{folder.path} cannot be written to: {error.strerror or error}") from error
 
 
-def write_loop(path: Path, loop: Loop, tempo_mbpm: int, meter: Meter) -> None:
-    """Write a loop under its name once it is whole. Raises OSError."""
+def write_loop(path: Path, loop: Loop, tempo_mbpm: int, meter: Meter, partial: Path | None = None) -> None:
+    """Write a loop, to `partial` first, under its name once it is whole. Raises OSError."""
     frames, channels = loop.frames.shape
     data = loop.frames.astype("<f4").tobytes()
     width = 4 * channels
@@ -139,9 +150,9 @@ def write_loop(path: Path, loop: Loop, tempo_mbpm: int, meter: Meter) -> None:
         _chunk(b"data", data),
     ]
     body = b"WAVE" + b"".join(chunks)
-    partial = path.with_name(f".{path.name}.part")
+    partial = partial or path.with_name(f".{path.name}.part")
     try:
-        with partial.open("xb") as file:
+        with partial.open("wb") as file:
             file.write(_chunk(b"RIFF", body))
         partial.replace(path)
     except OSError:

@@ -67,6 +67,16 @@ def test_another_worker_goes_on_counting_and_nothing_is_written_over(tmp_path):
     assert first.read_bytes() == before
 
 
+def test_two_sessions_in_one_folder_write_over_nothing(tmp_path):
+    first, second = LoopFolder(tmp_path / "keys"), LoopFolder(tmp_path / "keys")
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / ".0004.part").touch()  # a third is writing it
+    small = loop(240, 300.0, 8_000, 1)
+    paths = [folder.write(small, 300_000, Meter()).path for folder in (first, second) * 3]
+    assert [path.split("_")[-3] for path in paths] == ["0001", "0002", "0003", "0005", "0006", "0007"]
+    assert len(list((tmp_path / "keys").glob("*.wav"))) == 6
+
+
 def test_the_oldest_go_when_there_are_too_many(tmp_path):
     small = loop(240, 300.0, 8_000, 1)
     young = LoopFolder(tmp_path, kept=3)

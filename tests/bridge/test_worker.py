@@ -16,7 +16,7 @@ from msgspec import structs
 from bridge.channel import Channel, ChannelClosedError, module_command, pair
 from bridge.files.loopwav import write_loop
 from bridge.messages.worker import Failed, FromWorker, Generate, Load, Made, Prime, Primed, WorkerReady
-from bridge.players.worker import NICENESS
+from bridge.players.worker import NICENESS, check_chunk
 from engines.audio import Loop
 from engines.engine import Played, Request
 from engines.music import LoopFile, Meter, Note, Phrase
@@ -142,6 +142,21 @@ def test_an_engine_that_cannot_be_loaded_is_told_in_one_line(troubled: Path, eng
 
 def test_it_runs_on_this_python() -> None:
     assert module_command("x", 3)[0] == sys.executable
+
+
+@pytest.mark.parametrize(
+    ("loop", "text"),
+    [
+        (Loop(np.zeros((96_000, 1), np.float32), 48_000, 3839), "3839 ticks instead of 3840"),
+        (Loop(np.zeros((95_000, 1), np.float32), 48_000, 3840), "95000 frames instead of 96000"),
+        (Loop(np.full((96_000, 1), np.inf, np.float32), 48_000, 3840), "not finite"),
+        (Loop(np.zeros((96_000, 10), np.float32), 48_000, 3840), "one or two channels"),
+        (Phrase(3840, loop=LoopFile("/etc/passwd", 1, 1, 1, 3840, 1)), "audio is returned as a Loop"),
+    ],
+)
+def test_a_loop_that_cannot_be_played_is_refused(loop: Loop | Phrase, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        check_chunk(loop, request())
 
 
 def test_a_loop_comes_as_its_file(tmp_path: Path) -> None:
