@@ -27,13 +27,15 @@ from bridge.control.keeper import Keeper
 from bridge.control.learn import Learn
 from bridge.control.osc import OscDoor
 from bridge.control.stagehand import Stagehand
+from bridge.control.status import Status
 from bridge.control.surface import ROOT, Node, Surface
 from bridge.control.sync import STATE, SyncDesk
 from bridge.control.tape import Tape
 from bridge.control.transport import Transport
+from bridge.control.watch import Watch
 from bridge.files.loopwav import SessionLoops
+from bridge.messages.sound import SoundStatus
 from bridge.messages.stage import (
-    AskStatus,
     BarStarted,
     EpochStarted,
     Heard,
@@ -55,19 +57,15 @@ from bridge.players.grid import BarSpan, Song
 from bridge.players.player import Player
 from bridge.players.policy import BarReport
 from bridge.set import Set
-from bridge.terminal.keys import Keys
+from bridge.terminal.keyboard import Keyboard
 from bridge.terminal.view import ShownBar, View
 from engines.errors import SidemanError
-from engines.music import STEP_TICKS, Meter, Phrase
-from engines.parameter import Value
+from engines.music import Meter, Phrase
 
 SEED_STRIDE = 1_000_003
 """Between the seeds of a set's players; the first has the set's own, so that it plays what `generate` writes."""
 
 CLIENT_NAME = "sideman"
-
-KEYS_S = 0.05
-END_MARGIN_NS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +122,14 @@ class Daemon:
             self.on_message,
         )
         self._set, self._options, self._view = set_, options, view
-        self._keys: Keys | None = None
+        self.status = Status(set_.seed, self.transport, self.stagehand, self.players)
+        self._keyboard = Keyboard(self.surface, tuple(self.players), self.on_message, self.stop)
+        self._watch = Watch(
+            self.song, self.transport, time.perf_counter_ns,
+            bars=options.bars, playhead=view.playhead if options.playhead else None, over=self.stop,
+        )  # fmt: skip
         self._loaded = asyncio.Event()
         self._done = asyncio.Event()
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._end_tick: int | None = None
 
     async def start(self) -> None:
         """Open the doors, start every process, set what is to be set, and play. Raises SidemanError."""
@@ -156,7 +157,8 @@ class Daemon:
         for planner in self.transport.planners:
             planner.last_bar = None if self._options.bars is None else self._options.bars - 1
         self.tape.start(self.transport.tempo_mbpm, self.transport.meter)
-        self._take_keys()
+        if self._options.keys:
+            self._keyboard.start()
         self.transport.play()
 
     async def wait(self) -> None:
@@ -171,14 +173,11 @@ class Daemon:
 
     async def close(self) -> None:
         """End every note and every process; have the recording written. May be called twice."""
-        for timer in self._timers.values():
-            timer.cancel()
-        if self._keys is not None:
-            asyncio.get_running_loop().remove_reader(self._keys.fileno())
-            self._keys.close()
+        self._watch.close()
+        self._keyboard.close()
         self.transport.stop(shared=False)
         self.stagehand.close()
-        await self.tape.finish(self._end_tick)
+        await self.tape.finish(self._watch.end_tick)
         for player in self.players.values():
             player.close()
         self.loops.close()
@@ -190,7 +189,7 @@ class Daemon:
         system = f"{ROOT}/system"
         return (
             Node(f"{system}/panic", "nothing", "end every note", act=lambda _: self._to_stage(Panic())),
-            Node(f"{system}/status", "nothing", "names and figures of how it goes", get=self._status),
+            Node(f"{system}/status", "nothing", "names and figures of how it goes", get=self.status.figures),
             Node(f"{system}/version", "nothing", "Sideman's version", get=lambda: (bridge.__version__,)),
             *self.learn.nodes(),
             *self.keeper.nodes(),
@@ -207,40 +206,6 @@ class Daemon:
         if all(player.loaded or player.broken for player in self.players.values()):
             self._loaded.set()
 
-    def _status(self) -> tuple[Value, ...]:
-        """Names and values in turn; the stage's figures are those of the question before."""
-        self._to_stage(AskStatus())
-        stage = self.stagehand.status
-        figures: list[Value] = ["playing", self.transport.playing, "seed", self._set.seed]
-        if stage is not None:
-            figures += ["events", stage.events, "late_p99_us", stage.late_p99_us, "late_max_us", stage.late_max_us]
-            figures += ["sounding", stage.sounding, "realtime", stage.realtime]
-        for name, player in self.players.items():
-            counters = player.planner.counters
-            figures += [name, player.description, f"{name}_dropped", counters.dropped]
-            figures += [f"{name}_headroom_min", counters.headroom_min]
-        return tuple(figures)
-
-    def _take_keys(self) -> None:
-        if not self._options.keys:
-            return
-        keys = Keys(self.surface, tuple(self.players), self.on_message, self.stop)
-        if keys.start():
-            self._keys = keys
-            if sys.platform == "win32":
-                self._look_for_keys()
-            else:
-                asyncio.get_running_loop().add_reader(keys.fileno(), self._key)
-
-    def _look_for_keys(self) -> None:
-        """Windows' select knows sockets only, so the keyboard is looked at now and then."""
-        self._key()
-        self._timers["keys"] = asyncio.get_running_loop().call_later(KEYS_S, self._look_for_keys)
-
-    def _key(self) -> None:
-        if self._keys is not None and not self._keys.ready():
-            asyncio.get_running_loop().remove_reader(self._keys.fileno())
-
     # The stage
 
     def _to_stage(self, message: Any) -> None:
@@ -256,7 +221,7 @@ class Daemon:
             case BarStarted():
                 self.players[message.player].planner.bar_started(message)
                 self._tape_bar(message)
-                self._watch_end()
+                self._watch.bar_started()
             case Heard():
                 self._heard(message)
             case Refused():
@@ -269,16 +234,14 @@ class Daemon:
                 self.transport.epoch_started(message)
                 self.tape.relay(message)
                 self.tape.meter(message.tick, self.song.grid.bar_at(message.position_tick).meter)
-                self._playhead()
+                self._watch.epoch_started()
             case Stopped():
                 self.tape.stop(self.song.stage_tick(message.position_tick))
                 self.transport.stopped(message)
-            case SourceState():
+            case SoundStatus():
+                self.status.sound(message)
+            case SourceState() | SourcePlays() | SourceStops():
                 self.sync.said(message)
-            case SourcePlays():
-                self.transport.source_plays(message)
-            case SourceStops():
-                self.transport.source_stops()
             case StageReady():
                 self.transport.stage_back()
                 for line in (*message.outputs, *filter(None, ["; ".join(message.problems)])):
@@ -312,40 +275,6 @@ class Daemon:
     def _meter_changed(self, song_tick: int, meter: Meter) -> None:
         if self.song.playing:
             self.tape.meter(self.song.stage_tick(song_tick), meter)
-
-    def _watch_end(self) -> None:
-        """Once the last bar has begun everywhere, wait for its end, and for the last note's."""
-        planners = self.transport.planners
-        if self._options.bars is None or not all(planner.finished for planner in planners):
-            return
-        currents = [planner.current for planner in planners if planner.current is not None]
-        ends = [current.span.end_tick for current in currents]
-        ends += [c.span.start_tick + n.tick + n.length + 1 for c in currents for n in c.phrase.notes]
-        self._end_tick = self.song.stage_tick(currents[0].span.end_tick)
-        self._at("end", max(ends), self._ended)
-
-    def _ended(self) -> None:
-        """The time for the end has come, unless the tempo has been turned since."""
-        if self.song.playing:
-            self.stop()
-
-    def _playhead(self) -> None:
-        if self._options.playhead and self.song.playing:
-            tick = self.song.song_tick_at(time.perf_counter_ns())
-            span = self.song.grid.bar_at(tick)
-            self._view.playhead(max(0, tick - span.start_tick) // STEP_TICKS)
-            self._at("playhead", tick - tick % STEP_TICKS + STEP_TICKS, self._playhead)
-
-    def _at(self, name: str, song_tick: int, then: Any) -> None:
-        """Call `then` when a song tick is there; looks again if the tempo has been turned in between."""
-        if name in self._timers:
-            self._timers[name].cancel()
-        left_ns = self.song.ns_at(song_tick) + END_MARGIN_NS - time.perf_counter_ns() if self.song.playing else 0
-        if left_ns <= 0:
-            then()
-            return
-        loop = asyncio.get_running_loop()
-        self._timers[name] = loop.call_later(left_ns / 1e9, self._at, name, song_tick, then)
 
     # What the players and everyone have to say (bridge.players.policy.Listener)
 

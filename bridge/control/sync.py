@@ -10,7 +10,7 @@ from msgspec import structs
 from bridge.control.surface import ROOT, Node
 from bridge.control.tap import TapTempo
 from bridge.control.transport import Transport
-from bridge.messages.stage import SourceState, Sync, SyncSetup
+from bridge.messages.stage import SourcePlays, SourceState, SourceStops, Sync, SyncSetup
 from bridge.set import TEMPO_BPM_HIGH, TEMPO_BPM_LOW, parse_sync, sync_setup
 from engines.errors import SidemanError
 from engines.parameter import Value
@@ -66,13 +66,14 @@ class SyncDesk:
         if tempo_bpm is not None:
             self._transport.set_tempo(round(min(max(tempo_bpm, TEMPO_BPM_LOW), TEMPO_BPM_HIGH), 2))
 
-    def said(self, message: SourceState) -> None:
-        """The stage has told how it follows."""
-        if message.kind == "internal" != self._transport.sync.kind:  # what was asked for cannot be followed
-            self._transport.follow(structs.replace(self._transport.sync, kind="internal", target=""))
-        self._state = message
-        self._transport.source_state(message)
-        self.on_state()
+    def said(self, message: SourceState | SourcePlays | SourceStops) -> None:
+        """The stage has told how it follows, or that what it follows has started or stopped."""
+        if isinstance(message, SourcePlays):
+            self._transport.source_plays(message)
+        elif isinstance(message, SourceStops):
+            self._transport.source_stops()
+        else:
+            self._follows(message)
 
     def state(self) -> tuple[Value, ...]:
         """Kind, locked, tempo in bpm, phase error in ms, peers."""
@@ -91,3 +92,10 @@ class SyncDesk:
         how = "locked" if locked else "holding" if self._state.holdover else "waiting"
         counted = f", {peers} peer{'' if peers == 1 else 's'}" if kind == "link" else ""
         return f"sync {self.followed}: {how}, {tempo_bpm:g} bpm, {error_ms:+.2f} ms{counted}"
+
+    def _follows(self, message: SourceState) -> None:
+        if message.kind == "internal" != self._transport.sync.kind:  # what was asked for cannot be followed
+            self._transport.follow(structs.replace(self._transport.sync, kind="internal", target=""))
+        self._state = message
+        self._transport.source_state(message)
+        self.on_state()
