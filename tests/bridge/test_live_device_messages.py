@@ -7,6 +7,7 @@ depth first, and an outlet with several cords serves the rightmost box first.
 from __future__ import annotations
 
 import json
+import operator
 import re
 from typing import Any
 
@@ -37,12 +38,9 @@ class FakeLive:
             case ["call", "delete_clip"]:
                 assert slot["clip"] is not None, "Live complains about an empty slot"
                 slot["clip"] = None
-            case ["call", "create_audio_clip", str(path)]:
+            case ["call", "create_audio_clip" | "create_clip" as how, what]:
                 assert slot["clip"] is None, "Live complains about a slot that is taken"
-                slot["clip"] = path
-            case ["call", "create_clip", beats]:
-                assert slot["clip"] is None, "Live complains about a slot that is taken"
-                slot["clip"] = {"beats": beats, "notes": []}
+                slot["clip"] = {"beats": what, "notes": []} if how == "create_clip" else what
             case ["call", "add_new_notes", "dictionary", str(text)]:
                 slot["clip"]["notes"] += json.loads(text)["notes"]
             case ["call", "fire"]:
@@ -125,20 +123,12 @@ class Max:
         elif self.kept.get(id_):
             self.emit(id_, 0, atoms)
 
-    def _cold(self, id_: str, inlet: int, atoms: Atoms, first: Any) -> Any:
-        """What a box of two inlets has in its right one; None if it has just been told."""
+    def _arithmetic(self, id_: str, inlet: int, atoms: Atoms, arguments: Atoms) -> None:
         if inlet:
             self.kept[id_] = atoms[0]
-            return None
-        return self.kept.get(id_, first)
-
-    def _arithmetic(self, id_: str, inlet: int, atoms: Atoms, arguments: Atoms) -> None:
-        right = self._cold(id_, inlet, atoms, arguments[0])
-        if right is not None:
-            name, left = self.boxes[id_]["text"].split()[0], atoms[0]
-            made = {"%": lambda: left % right, "+": lambda: left + right, "-": lambda: left - right}
-            made |= {"/": lambda: left / right, "maximum": lambda: max(left, right)}
-            self.emit(id_, 0, [made[name]()])
+        else:
+            how = ARITHMETIC[self.boxes[id_]["text"].split()[0]]
+            self.emit(id_, 0, [how(atoms[0], self.kept.get(id_, arguments[0]))])
 
     def _int(self, id_: str, inlet: int, atoms: Atoms, arguments: Atoms) -> None:
         if inlet or atoms != ["bang"]:
@@ -194,9 +184,6 @@ class Max:
     def _prepend(self, id_: str, inlet: int, atoms: Atoms, arguments: Atoms) -> None:
         self.emit(id_, 0, [*arguments, *atoms])
 
-    def _through(self, id_: str, inlet: int, atoms: Atoms, arguments: Atoms) -> None:
-        self.emit(id_, 0, atoms)
-
     def _metro(self, id_: str, inlet: int, atoms: Atoms, arguments: Atoms) -> None:
         if atoms == [1]:
             self.emit(id_, 0, ["bang"])
@@ -219,7 +206,8 @@ class Max:
         self.ports.append(atoms)
 
 
-NAMES = dict.fromkeys("%+-/", "arithmetic") | {"maximum": "arithmetic", "deferlow": "through"}
+ARITHMETIC = {"%": operator.mod, "+": operator.add, "-": operator.sub, "/": operator.truediv, "maximum": max}
+NAMES = dict.fromkeys(ARITHMETIC, "arithmetic") | {"deferlow": "prepend"}
 
 
 def _atom(word: str) -> Any:
