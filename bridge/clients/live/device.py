@@ -53,7 +53,7 @@ def _shown(patch: Patch) -> tuple[Box, Box, Box, Box, Box, Box]:
     """What a user sees: the player's name, the port, the slots, the beats of a bar of notes, whether clips start."""
     patch.column()
     name = patch.add("textedit", (76.0, 8.0, 150.0, 18.0), text="drums", keymode=1, lines=1, parameter_enable=1,
-                     varname="player", **_parameter("Player", 3))  # fmt: skip
+                     varname="player", **_parameter("Player", 3, "drums", parameter_invisible=1))  # fmt: skip
     port = _number(patch, "Port", LISTEN_PORT, (1024, 65535), 34.0)
     first = _number(patch, "First slot", 1, (1, 999), 56.0)
     slots = _number(patch, "Slots", 4, (2, 64), 78.0)
@@ -192,9 +192,8 @@ def _number(patch: Patch, name: str, value: int, bounds: tuple[int, int], y: flo
     return patch.add("live.numbox", (76.0, y, 60.0, 16.0), parameter_enable=1, varname=varname, **kept)
 
 
-def _parameter(name: str, kind: int, value: int | None = None, **more: Any) -> dict[str, Any]:
+def _parameter(name: str, kind: int, value: int | str, **more: Any) -> dict[str, Any]:
     """What Live saves of a parameter. kind: 0 is a float (Live's ints end at 255), 2 a choice, 3 a text."""
     valueof: dict[str, Any] = {"parameter_longname": name, "parameter_shortname": name, "parameter_type": kind, **more}
-    if value is not None:
-        valueof |= {"parameter_initial": [value], "parameter_initial_enable": 1, "parameter_unitstyle": 0}
+    valueof |= {"parameter_initial": [value], "parameter_initial_enable": 1, "parameter_unitstyle": 0}
     return {"saved_attribute_attributes": {"valueof": valueof}}

@@ -58,10 +58,8 @@ def sizes(box: dict[str, Any]) -> Sizes | None:
     match name:
         case "trigger":
             return 1, len(arguments)
-        case "route":
+        case "route" | "select":
             return len(arguments) + 1, len(arguments) + 1
-        case "select":
-            return (2, 2) if len(arguments) == 1 else (1, len(arguments) + 1)
         case "sprintf":
             return max(1, sum(word.count("%") for word in arguments)), 1
         case "unpack":

@@ -52,7 +52,8 @@ class Patch:
             **more,
         }
         inlets, outlets = sizes(box) or (0, 0)
-        box |= {"numinlets": inlets, "numoutlets": outlets, "outlettype": [""] * outlets}
+        outlet = "signal" if more.get("text", "").endswith("~") else ""
+        box |= {"numinlets": inlets, "numoutlets": outlets, "outlettype": [outlet] * outlets}
         if shown:
             box |= {"presentation": 1, "presentation_rect": list(shown)}
         self._row += 1
