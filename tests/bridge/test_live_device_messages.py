@@ -12,9 +12,12 @@ import re
 from typing import Any
 
 import pytest
+from pythonosc.osc_message import OscMessage
 
 from bridge.clients.live.amxd import unpacked
 from bridge.clients.live.device import made
+from bridge.control.wire import bar_packets
+from engines.music import Note
 
 Atoms = list[Any]
 
@@ -277,15 +280,14 @@ def test_the_slots_and_starting_are_the_user_s(running):
 
 
 def test_notes_become_a_clip_also_when_they_come_in_parts(running):
-    osc(running, "/sideman/drums/bar", 6, 1, 2, -30, 36, 100, 240, 960, 38, 64, 120)
-    osc(running, "/sideman/drums/bar", 6, 2, 2, 3360, 42, 90, 60)
+    notes = [Note(-30, 36, 100, 240), *(Note(tick, 42, 90, 60) for tick in range(48, 3_840, 48))]
+    for packet in bar_packets("/sideman/drums/bar", 6, notes):  # as Sideman sends them: two of them
+        message = OscMessage(packet)
+        osc(running, message.address, *message.params)
     clip = slot(running, 2)["clip"]
-    assert clip["beats"] == 4
-    assert clip["notes"] == [
-        {"start_time": 0.0, "pitch": 36, "velocity": 100, "duration": 0.25},
-        {"start_time": 1.0, "pitch": 38, "velocity": 64, "duration": 0.125},
-        {"start_time": 3.5, "pitch": 42, "velocity": 90, "duration": 0.0625},
-    ]
+    assert clip["beats"] == 4 and len(clip["notes"]) == len(notes) == 80
+    assert clip["notes"][0] == {"start_time": 0.0, "pitch": 36, "velocity": 100, "duration": 0.25}
+    assert clip["notes"][-1] == {"start_time": 3.95, "pitch": 42, "velocity": 90, "duration": 0.0625}
     assert slot(running, 2)["fired"] == 1
 
 
