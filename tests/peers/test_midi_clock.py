@@ -2,13 +2,17 @@
 
 import contextlib
 import math
+import select
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import time
 from collections import deque
 
 import pytest
+from pythonosc.osc_message import OscMessage
 
 from bridge.messages.message import Trouble
 from bridge.messages.stage import (
@@ -60,6 +64,8 @@ class Desk:
         self.heard = deque()
         self.client = jack.Client("ear", no_start_server=True)
         self.port = self.client.midi_inports.register("in")
+        self.notes_port = self.client.midi_inports.register("notes")
+        self._notes = deque()
         self._read_cycle = cycle_reader(self.client)
         self.client.set_process_callback(self._process)
         self._programs = []
@@ -69,10 +75,10 @@ class Desk:
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self._programs.append(subprocess.Popen(["klick", "-P", "-t", "-T", str(BPM)], **quiet))
         self._programs.append(subprocess.Popen(["jack_midi_clock", "-d", "1"], **quiet))
-        self._until(lambda: self.client.get_ports("jack_midi_clock", is_output=True), "jack_midi_clock")
-        self._until(lambda: self.client.transport_query()[1].get("beats_per_minute"), "klick")
+        self.until(lambda: self.client.get_ports("jack_midi_clock", is_output=True), "jack_midi_clock")
+        self.until(lambda: self.client.transport_query()[1].get("beats_per_minute"), "klick")
         self.stop()
-        self._until(lambda: self.client.transport_state == jack.STOPPED, "the transport's stop")
+        self.until(lambda: self.client.transport_state == jack.STOPPED, "the transport's stop")
         self.locate(0)
         self.client.connect("jack_midi_clock:mclk_out", self.port)
 
@@ -98,6 +104,10 @@ class Desk:
         heard_ns, frame, _ = next(item for item in list(self.heard) if item[0] >= at_ns)
         return (frame / JackServer.RATE - (heard_ns - at_ns) / 1e9) * BPM / 60
 
+    def taken_notes(self):
+        """(pitch, the transport's beats) of the notes heard since the last call."""
+        return [self._notes.popleft() for _ in range(len(self._notes))]
+
     def close(self):
         for program in self._programs:
             program.send_signal(signal.SIGCONT)
@@ -112,8 +122,12 @@ class Desk:
         _, position = self.client.transport_query_struct()
         for frame, data in self.port.incoming_midi_events():
             self.heard.append((start_ns + frame * ns_per_frame, position.frame + frame, bytes(data)))
+        for frame, data in self.notes_port.incoming_midi_events():
+            status, pitch, velocity = bytes(data)
+            if status & 0xF0 == 0x90 and velocity:
+                self._notes.append((pitch, (position.frame + frame) / JackServer.RATE * BPM / 60))
 
-    def _until(self, there, what):
+    def until(self, there, what):
         deadline_s = time.monotonic() + PATIENCE_S
         while not there():
             assert time.monotonic() < deadline_s, f"no {what}"
@@ -204,3 +218,80 @@ def test_a_machine_that_goes_silent_is_held_and_met_again(stage, desk):
     assert rms_ms < 0.5
     now_ns = desk.pulses()[-2]
     assert stage.song_tick_at(round(now_ns)) / 960 == pytest.approx(desk.beats_at(now_ns), abs=0.02)
+
+
+SET = """
+sync = "midi:jack_midi_clock"
+seed = 7
+osc_port = 0
+[players.drums]
+outputs = ["midi", "osc:127.0.0.1:{port}"]
+"""
+
+
+class Band:
+    """`sideman live`, heard: each note as it left on JACK, where the transport was then, and its place in the song."""
+
+    def __init__(self, desk, folder):
+        self._desk = desk
+        self._osc = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._osc.bind(("127.0.0.1", 0))
+        file = folder / "set.toml"
+        file.write_text(SET.format(port=self._osc.getsockname()[1]))
+        self.log = folder / "log"
+        with self.log.open("w") as log:
+            command = [sys.executable, "-m", "bridge.cli", "live", str(file)]
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        desk.until(lambda: desk.client.get_ports("sideman:drums", is_output=True), "sideman:drums")
+        desk.client.connect("sideman:drums", desk.notes_port)
+
+    def wait_for_line(self, text):
+        self._desk.until(lambda: text in self.log.read_text(), f"line with {text!r}")
+
+    def notes(self):
+        """(transport's beats, the song's beats) of each note-on since the last call, in order."""
+        told = []
+        while select.select([self._osc], [], [], 0)[0]:
+            pitch, velocity, tick = OscMessage(self._osc.recv(2000)).params
+            if velocity:
+                told.append((pitch, tick / 960))
+        heard = self._desk.taken_notes()
+        assert [pitch for pitch, _ in told] == [pitch for pitch, _ in heard]
+        return [(theirs, ours) for (_, theirs), (_, ours) in zip(heard, told, strict=True)]
+
+    def close(self):
+        self._process.send_signal(signal.SIGTERM)
+        self._process.wait(PATIENCE_S)
+        self._osc.close()
+
+
+def test_the_band_plays_in_the_bars_of_the_machine_through_a_stop_and_a_restart(desk, tmp_path):
+    band = Band(desk, tmp_path)
+    try:
+        band.wait_for_line("ready; the MIDI clock starts us")
+        band.wait_for_line("following MIDI clock")
+        desk.start()
+        time.sleep(5.3 * BAR_S)
+        desk.stop()
+        time.sleep(1.0)
+        first = band.notes()
+        desk.start()
+        time.sleep(4 * BAR_S)
+        desk.stop()
+        time.sleep(1.0)
+        second = band.notes()
+    finally:
+        band.close()
+        print(band.log.read_text())
+    for name, notes in (("begun", first), ("taken up again", second)):
+        off_ms = sorted((ours - theirs) * 60_000 / BPM for theirs, ours in notes)
+        middle_ms, bar = off_ms[len(off_ms) // 2], int(notes[0][1] // 4)
+        print(
+            f"{name} in bar {bar}: {len(notes)} notes, {off_ms[0]:.2f} to {off_ms[-1]:.2f} ms off, median {middle_ms:.2f}"
+        )
+    assert first[0][1] < 1
+    assert first[-1][1] > 20
+    settled = [abs(ours - theirs) for theirs, ours in first if ours > 8]
+    assert max(settled) < 0.02
+    assert second[0][1] // 4 == 5, "in the bar it was stopped in"
+    assert max(abs(ours - theirs) for theirs, ours in second) < 0.125
