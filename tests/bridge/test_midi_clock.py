@@ -192,6 +192,15 @@ def test_a_clock_that_begins_out_of_silence_and_has_no_start_plays_after_two_bar
     assert machine.song_tick() == pytest.approx(193 * 40, abs=0.01)
 
 
+def test_a_clock_that_begins_out_of_silence_with_a_start_is_believed():
+    machine = Machine()
+    machine.wait(3e9)
+    machine.send(START)
+    machine.pulses(400)
+    assert [played.position_tick for played in machine.told(SourcePlays)] == [0]
+    assert machine.lines() == []
+
+
 def test_a_clock_that_was_there_before_us_is_followed_and_starts_nothing():
     machine = Machine()
     machine.pulses(1000)

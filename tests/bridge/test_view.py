@@ -110,6 +110,19 @@ def test_the_panel_is_drawn_in_place_and_follows_the_playhead() -> None:
     assert lines[-2].index("X") == 12
 
 
+def test_how_a_source_is_followed_stands_above_the_bars_and_goes_with_it() -> None:
+    screen = Screen()
+    view = PanelView(screen.write, size)
+    view.sync("sync link: locked, 97.3 bpm, +0.00 ms, 2 peers")
+    view.bar(bar(0))
+    view.sync("sync link: locked, 97.3 bpm, +0.01 ms, 2 peers")
+    lines = screen.shown()
+    assert lines[0] == "sync link: locked, 97.3 bpm, +0.01 ms, 2 peers"
+    assert lines[1] == heading(bar(0))
+    view.sync("")
+    assert screen.shown()[0] == heading(bar(0))
+
+
 def test_what_is_said_scrolls_above_the_panel() -> None:
     screen = Screen()
     view = PanelView(screen.write, size)

@@ -161,7 +161,8 @@ class MidiClockSource:
             self._events.append(Trouble(f"the MIDI clock of {self._input.name} is back"))
         if self._last_ns is None:
             since_ns = self._present_since_ns
-            self._startless = self._runs is None and since_ns is not None and at_ns - since_ns > RUNNING_NS
+            unasked = self._runs is None and self._due is None
+            self._startless = unasked and since_ns is not None and at_ns - since_ns > RUNNING_NS
             self._first = self._zero = self._line.count
         elif self._startless and self._due is None and self._line.count - self._first >= STARTLESS_PULSES:
             self._startless = False
