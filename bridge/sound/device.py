@@ -34,6 +34,7 @@ from bridge.sound.desk import (
     Desk,
 )
 from bridge.stage.realtime import take_realtime
+from bridge.timing.host import keep_time
 from engines.errors import SidemanError
 
 JACK = "jack"
@@ -178,7 +179,8 @@ def main() -> None:
     channel = Channel.inherited(int(sys.argv[1]), ToDevice)
     desk = Desk.attach(sys.argv[2])
     take_realtime()  # or the callback would wait for an ordinary thread that holds the interpreter
-    serve(channel, desk)
+    with keep_time():
+        serve(channel, desk)
     channel.close()
     sys.stderr.flush()
     os._exit(0)

@@ -37,6 +37,7 @@ from bridge.sound.mixer import Hit, Mixer
 from bridge.sound.prepare import load_readers
 from bridge.sound.workshop import Workshop
 from bridge.stage.realtime import take_realtime
+from bridge.timing.host import keep_time
 from engines.errors import SidemanError
 
 ToRenderer = RendererSetup | SoundNote | SoundSilence | CueLoop | StartLoop | Fader | Piece
@@ -235,7 +236,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     channel = Channel.inherited(int(sys.argv[1]), ToRenderer)
     desk = Desk.attach(sys.argv[2])
-    with contextlib.suppress(ChannelClosedError):
+    with contextlib.suppress(ChannelClosedError), keep_time():
         serve(channel, desk)
     channel.close()
 
