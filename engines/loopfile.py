@@ -30,8 +30,8 @@ FILES_MAX = 128
 UNTOUCHED_S = 0.001
 """A bar that is off by no more is not stretched."""
 
-WHOLE_S = 30.0
-"""A loop up to this long is stretched in one, which leaves no seam; a longer one bar by bar."""
+WHOLE_S = 16.0
+"""A loop up to this long is stretched in one, in a third of a second, and has no seam; a longer one bar by bar."""
 
 KEPT = 4
 """Loops that stay in memory, as they are and stretched."""
