@@ -81,8 +81,11 @@ def test_also_where_a_bar_is_no_whole_number_of_frames(tmp_path):
         assert np.array_equal(last, np.take(frames, range(start, start + len(last)), axis=0, mode="wrap"))
 
 
-@pytest.mark.parametrize(("tempo_bpm", "meter"), [(140.0, Meter()), (97.3, Meter(7, 8)), (120.05, Meter())])
-def test_at_another_tempo_every_beat_is_where_it_belongs(tmp_path, tempo_bpm, meter):
+@pytest.mark.parametrize(
+    ("tempo_bpm", "meter", "off"),
+    [(140.0, Meter(), 8), (97.3, Meter(7, 8), 8), (120.05, Meter(), RATE // 1000)],  # the last is not worth a stretch
+)
+def test_at_another_tempo_every_beat_is_where_it_belongs(tmp_path, tempo_bpm, meter, off):
     save(tmp_path / "click_120bpm.wav", clicks(8, 120.0))
     made, _ = play(LoopFiles.from_folder(tmp_path), 8, tempo_bpm, meter)
     beats = 8 * meter.bar_ticks // 960
@@ -90,7 +93,7 @@ def test_at_another_tempo_every_beat_is_where_it_belongs(tmp_path, tempo_bpm, me
     for beat in range(1, beats):
         expected = frames_in(beat * 960, tempo_bpm, RATE)
         around = np.abs(made[expected - 2_000 : expected + 2_000, 0])
-        assert abs(int(around.argmax()) - 2_000) <= 8, "a bar is a whole number of frames, eight of them are not"
+        assert abs(int(around.argmax()) - 2_000) <= off, "bars are whole numbers of frames, so eight may be off by 8"
 
 
 def test_a_long_loop_is_stretched_bar_by_bar(tmp_path):
