@@ -94,6 +94,8 @@ class PortAudioDevice:
         until_heard_s = when.outputBufferDacTime - when.currentTime
         if not 0 < until_heard_s < 1:  # some drivers do not know
             until_heard_s = self._latency_s
+        elif until_heard_s > self._latency_s:  # what it says of its stream may leave out a part
+            self._latency_s = until_heard_s
         first = self._frame
         for at in range(0, frames, FRAMES_MAX):
             self._console.mix(first + at, outdata[at : at + FRAMES_MAX])
