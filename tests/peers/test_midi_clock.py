@@ -285,10 +285,8 @@ def test_the_band_plays_in_the_bars_of_the_machine_through_a_stop_and_a_restart(
         print(band.log.read_text())
     for name, notes in (("begun", first), ("taken up again", second)):
         off_ms = sorted((ours - theirs) * 60_000 / BPM for theirs, ours in notes)
-        middle_ms, bar = off_ms[len(off_ms) // 2], int(notes[0][1] // 4)
-        print(
-            f"{name} in bar {bar}: {len(notes)} notes, {off_ms[0]:.2f} to {off_ms[-1]:.2f} ms off, median {middle_ms:.2f}"
-        )
+        spread = f"{off_ms[0]:.2f} to {off_ms[-1]:.2f} ms off, {off_ms[len(off_ms) // 2]:.2f} in the middle"
+        print(f"{name} in bar {notes[0][1] // 4:.0f}: {len(notes)} notes, {spread}")
     assert first[0][1] < 1
     assert first[-1][1] > 20
     settled = [abs(ours - theirs) for theirs, ours in first if ours > 8]
