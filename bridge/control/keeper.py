@@ -56,11 +56,11 @@ class Keeper:
 
     def _path(self, arguments: tuple[object, ...]) -> Path:
         """The set's file, or one beside it by its bare name: who sends it may be anyone on the network."""
-        if not arguments or arguments in {(1,), ("",)}:
+        name = arguments[0] if arguments else ""
+        if len(arguments) <= 1 and name in ("", 1):
             if self._file is None:
                 raise SidemanError("this set has no file yet; send save a name, such as my_set.toml")
             return self._file
-        name = arguments[0]
         if len(arguments) != 1 or not isinstance(name, str) or not re.fullmatch(NAME_PATTERN, name):
             raise SidemanError("takes the bare name of a file, such as my_set.toml")
         folder = self._file.parent if self._file is not None else Path.cwd()

@@ -13,6 +13,7 @@ from bridge.files.loopwav import SessionLoops
 from bridge.messages.stage import Mix, Mute
 from bridge.messages.worker import Failed, Generate, Load, Made, Prime, Primed, WorkerReady
 from bridge.players.grid import Song
+from bridge.players.nodes import nodes_of
 from bridge.players.planner import Planner
 from bridge.players.policy import PLAYER_PARAMETERS, TRADE, Listener
 from bridge.players.supervisor import Supervisor
@@ -20,9 +21,7 @@ from bridge.players.trade import bars_of
 from bridge.set import PlayerSet
 from engines.bundle import find
 from engines.errors import SidemanError
-from engines.parameter import Parameter, Parameters, Value
-
-TAKES_MAX = 1_000_000
+from engines.parameter import Parameters, Value
 
 
 class Player:
@@ -100,34 +99,7 @@ class Player:
 
     def nodes(self) -> tuple[Node, ...]:
         """Everything of the player that can be turned, done or heard from."""
-        planner = self.planner
-        values = [self._parameter_node(parameter) for parameter in self.parameters.table.values()]
-        verbs = [
-            self._node("again", "nothing", "the bar that sounds, once more", act=lambda _: planner.again()),
-            self._node("vary", "nothing", "something other than what would come", act=lambda _: planner.vary()),
-            self._node("fill", "nothing", "a fill from the next beat", act=lambda _: planner.fill()),
-            self._node("trade", "bars to listen, bars to answer", "trade fours, or as many as said", act=self.trade),
-            self._node("your_turn", "nothing", "answer from the next bar on", act=lambda _: planner.your_turn()),
-            self._switch_node("hold", "loop the bar that sounds", planner.hold, lambda: planner.holding),
-            self._switch_node("mute", "silence, while the music goes on", self.mute, lambda: self.muted),
-        ]
-        take = Parameter(name="take", kind="int", default=0, high=TAKES_MAX, help="number of the take of the next bar")
-        others = [
-            self._node(
-                "take", take.takes, take.help,
-                get=lambda: (planner.next.take if planner.next else 0,),
-                set=lambda value: planner.take(int(take.check(value))),
-            ),
-            self._node(
-                "bundle", "a bundle's name or folder", "the model that plays",
-                get=lambda: (self.bundle,), set=self.swap,
-            ),
-            self._node("state", "nothing", "bar, outcome, hits, lates, headroom, next bar to change", get=self.state),
-            self._node("bar", "nothing", "a bar before it sounds: bar, part, parts, tick, pitch, velocity, length ..."),
-            self._node("note", "nothing", "a note as it sounds"),
-            self._node("loop", "nothing", "a bar of audio before it sounds: bar, WAV file, tempo, beats"),
-        ]  # fmt: skip
-        return (*values, *verbs, *others)
+        return nodes_of(self)
 
     def state(self) -> tuple[Value, ...]:
         """Bar, outcome, hits, lates, headroom, and the bar in which a change would be heard now."""
@@ -271,29 +243,5 @@ class Player:
         self._incoming = None
         self._listener.on_message(f"{self.name}: {bundle} cannot be played: {reason}; {self.bundle} plays on")
 
-    # Small parts
-
     def _send_worker(self, message: Prime | Generate) -> None:
         self._supervisor.send(message)
-
-    def _node(self, name: str, takes: str, help_: str, **how: Any) -> Node:
-        return Node(f"{ROOT}/{self.name}/{name}", takes, help_, **how)
-
-    def _parameter_node(self, parameter: Parameter) -> Node:
-        name = parameter.name
-        return self._node(
-            name, parameter.takes, parameter.help,
-            get=lambda: (self.parameters[name],),
-            set=lambda value: self.set(name, value),
-            parameter=parameter,
-        )  # fmt: skip
-
-    def _switch_node(self, name: str, help_: str, change: Callable[[bool], None], is_on: Callable[[], bool]) -> Node:
-        """A verb that changes over, so that one pad can do both; set to 0 or 1 (or on, off as words) it is absolute."""
-        check = Parameter(name=name, kind="bool", default=False).check
-        return self._node(
-            name, "nothing or 1 to change over, or the word on or off", help_,
-            get=lambda: (is_on(),),
-            set=lambda value: change(bool(check(value))),
-            act=lambda _: change(not is_on()),
-        )  # fmt: skip
