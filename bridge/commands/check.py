@@ -11,7 +11,7 @@ from bridge.players.worker import check_chunk, one_line
 from engines.bundle import find
 from engines.engine import Chunk, Engine, Played, Request, State
 from engines.errors import SidemanError
-from engines.music import Meter, Phrase
+from engines.music import Meter, Note, Phrase
 from engines.parameter import RESERVED_NAMES, Parameters, Value
 from engines.registry import opened
 
@@ -21,6 +21,9 @@ TEMPO_BPM = 120.0
 METERS = (Meter(4, 4), Meter(7, 8), Meter(2, 4))
 SHARE_OF_A_BAR = 0.25
 """Of the bar's length that making it may take at p99; what takes longer lives on the late policy."""
+
+HEARD = tuple(Note(tick, 12 + i % 100, 1 + i % 127, 1 + i * 40) for i, tick in enumerate(range(-16_000, 0, 173)))
+"""Four bars of everything, on no grid; some of it sounds on into the bar."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,11 +59,19 @@ def played(
         yield chunk, state
 
 
-def asked(bar: int, meter: Meter, values: dict[str, Value], *, take: int = 0, fill: bool = False) -> Request:
+def asked(
+    bar: int,
+    meter: Meter,
+    values: dict[str, Value],
+    *,
+    take: int = 0,
+    fill: bool = False,
+    heard: tuple[Note, ...] = (),
+) -> Request:
     """A request as the planner makes it."""
     return Request(
         bar=bar, start_tick=bar * meter.bar_ticks, length_ticks=meter.bar_ticks, meter=meter, tempo_bpm=TEMPO_BPM,
-        parameters=values, seed=SEED, take=take, fill=fill, vary=take > 0,
+        parameters=values, seed=SEED, take=take, fill=fill, vary=take > 0, heard=heard,
     )  # fmt: skip
 
 
@@ -121,6 +132,22 @@ def unchanged(engine: Engine) -> str:
     return ""
 
 
+def hears(engine: Engine) -> str:
+    """It plays whatever it is told of what others play, and the same when it is told the same."""
+    ends = {p.name: p.high for p in engine.parameters if p.kind == "float"}
+    on: dict[str, Value] = {p.name: True for p in engine.parameters if p.kind == "bool"}
+    for turned in ({}, ends | on):
+        state = engine.start(SEED)
+        for bar, meter in enumerate(METERS):
+            request = asked(bar, meter, Parameters(engine.parameters).snapshot() | turned, heard=HEARD)
+            again, _ = engine.generate(request, state)
+            chunk, state = engine.generate(request, state)
+            check_chunk(chunk, request)
+            if chunk != again:
+                raise SidemanError("it was told of the same notes twice and made two different bars of them")
+    return ""
+
+
 def primes(engine: Engine) -> str:
     """It goes on from bars that another worker played."""
     bars = (chunk for chunk, _ in played(engine))
@@ -154,5 +181,6 @@ RULES: dict[str, Callable[[Engine], str]] = {
     "the same seed makes the same music": same,
     "a state is never changed": unchanged,
     "it goes on from what was played": primes,
+    "it can be told what is heard": hears,
     "it is quick enough": quick,
 }

@@ -75,6 +75,17 @@ class Forgetful(Sound):
         raise RuntimeError("cannot go on")
 
 
+class Deaf(Sound):
+    def generate(self, request: Request, state: Any) -> tuple[Phrase, Any]:
+        phrase, state = super().generate(request, state)
+        return Phrase.of(phrase.length, (*phrase.notes, *request.heard)), state
+
+
+class Moody(Wild):
+    def generate(self, request: Request, state: Any) -> tuple[Phrase, Any]:
+        return super().generate(request, state) if request.heard else Sound.generate(self, request, state)
+
+
 @pytest.mark.parametrize("rule", list(RULES))
 def test_a_sound_engine_keeps_every_rule(rule: str) -> None:
     RULES[rule](Sound())
@@ -89,6 +100,8 @@ def test_a_sound_engine_keeps_every_rule(rule: str) -> None:
         ("the same seed makes the same music", Wild(), "two runs with the same seed differ"),
         ("a state is never changed", Mutating(), "changed the state"),
         ("it goes on from what was played", Forgetful(), "cannot go on"),
+        ("it can be told what is heard", Deaf(), "outside its span"),
+        ("it can be told what is heard", Moody(), "two different bars"),
     ],
 )
 def test_each_rule_catches_who_breaks_it(rule: str, engine: Any, says: str) -> None:
