@@ -175,7 +175,7 @@ def _pieces(data: Path | None, styles: Sequence[str]) -> Iterator[tuple[list[Bar
 
 
 def _probe(graph: Graph, seen: Inputs, names: list[str]) -> Heads:
-    """One step at a time, as it is played."""
+    """One step at a time: in int8 the steps of a batch would share a scale."""
     rows = len(next(iter(seen.values())))
     said = [graph(**{name: values[row : row + 1] for name, values in seen.items()}) for row in range(rows)]
     return {name: np.concatenate([each[i] for each in said]) for i, name in enumerate(names)}
