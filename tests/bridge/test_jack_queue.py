@@ -41,6 +41,13 @@ def test_each_event_is_on_its_frame_of_its_cycle():
     assert not queue
 
 
+def test_clock_has_no_notes_to_remember():
+    queue = PortQueue()
+    queue.add(b"\xf8", ns(10))
+    queue.add(b"\xf2\x10\x00", ns(20))
+    assert cycle(queue, 0) == [(10, b"\xf8"), (20, b"\xf2\x10\x00")]
+
+
 def test_what_is_late_leaves_at_once_and_what_is_behind_it_not_before_it():
     queue = PortQueue()
     queue.add(ON, ns(600))

@@ -69,6 +69,8 @@ class PortQueue:
                 return
 
     def _remember(self, data: bytes) -> None:
+        if data[0] >= 0xF0:  # clock has no notes
+            return
         kind, note = data[0] & 0xF0, (data[0] & 0x0F, data[1])
         if kind == 0x80:
             self._ended[note] = self._cycle

@@ -1,0 +1,80 @@
+"""MIDI clock as others get it: every frame of it on JACK, and what jack_mclk_dump makes of it."""
+
+import re
+import shutil
+import subprocess
+import time
+from collections import deque
+from itertools import pairwise
+
+import pytest
+
+from bridge.messages.stage import Chunk, OutputSetup, Play, PlayerSetup, Setup, StageReady, Stop, Stopped
+from bridge.testing import PATIENCE_S, JackServer, StageProcess
+from engines.music import Note
+
+jack = pytest.importorskip("jack", reason="the JACK library is not here", exc_type=OSError)
+pytestmark = [pytest.mark.jack, pytest.mark.peer]
+
+BPM = 97.3
+FRAMES = 60 * JackServer.RATE / BPM / 24
+
+
+@pytest.fixture
+def stage(server):
+    player = PlayerSetup("drums", (OutputSetup("midi", clock=True),))
+    found = StageProcess(Setup("sidemantest", (player,), round(BPM * 1000)))
+    found.wait_for(StageReady)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def heard(stage):
+    """(frame, message) of all that the output sends."""
+    client = jack.Client("ear", no_start_server=True)
+    port, found = client.midi_inports.register("in"), deque()
+
+    def process(_frames):
+        start = client.last_frame_time
+        found.extend((start + offset, bytes(data)) for offset, data in port.incoming_midi_events())
+
+    client.set_process_callback(process)
+    client.activate()
+    client.connect("sidemantest:drums", port)
+    yield found
+    client.deactivate()
+    client.close()
+
+
+def test_pulses_are_even_and_the_first_after_a_start_is_the_downbeat(stage, heard):
+    stage.tell(Play(1, 0), Chunk("drums", 1, 0, 1, 0, 3840, "hit", (Note(0, 36, 100, 60), Note(960, 38, 100, 60))))
+    stage.listen(2.0)
+    stage.tell(Stop())
+    stage.wait_for(Stopped)
+    stage.listen(0.5)
+    messages = list(heard)
+    start = next(number for number, (_, data) in enumerate(messages) if data == b"\xfa")
+    assert b"\xfc" in [data for _, data in messages[start:]]
+    pulses = [frame for frame, data in messages[start:] if data == b"\xf8"]
+    hits = {data[1]: frame for frame, data in messages if data[0] == 0x99}
+    assert abs(pulses[0] - hits[36]) <= 1
+    assert abs(pulses[24] - hits[38]) <= 1
+    assert messages[start][0] < pulses[0]
+    assert all(abs(later - earlier - FRAMES) <= 2 for earlier, later in pairwise(pulses))
+
+
+def test_jack_mclk_dump_reads_our_tempo(stage):
+    if not shutil.which("jack_mclk_dump"):
+        pytest.skip("there is no jack_mclk_dump here (on Debian and Ubuntu: sudo apt install jack-midi-clock)")
+    command = ["stdbuf", "-oL", "jack_mclk_dump", "-n", "sidemantest:drums"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as program:
+        assert program.stdout
+        deadline_s, bpm = time.monotonic() + PATIENCE_S, 0.0
+        for line in program.stdout:
+            if found := re.search(r"flt:\s*([\d.]+)\[BPM\]", line):
+                bpm = float(found[1])
+            if abs(bpm - BPM) < 0.02 or time.monotonic() > deadline_s:
+                break
+        program.terminate()
+    assert bpm == pytest.approx(BPM, abs=0.02)
