@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from bridge.messages.message import Message
 from bridge.messages.stage import Chunk, EpochStarted, Event, Mute, Panic, Piece, Play, Stop, Stopped, Tempo
 from bridge.stage.bars import Bars, Said
-from bridge.stage.clock_out import ClockOut
-from bridge.stage.outbox import Departure, Line, Outbox
+from bridge.stage.clock_out import STOP, ClockOut
+from bridge.stage.outbox import Departure, Line, Outbox, Pulse
 from bridge.stage.queue import Entry, Order, Queue
 from bridge.timing.timeline import Timeline
 
@@ -120,8 +120,11 @@ class Scheduler:
         return self._outbox.ends(now_ns, self._timeline.tick_at(now_ns))
 
     def finish(self, now_ns: int) -> list[Departure]:
-        """The stage is leaving: `ends`, and nothing will be due any more."""
+        """The stage is leaving: `ends`, a stop for those on our clock, and nothing will be due any more."""
         ends = self.ends(now_ns)
+        for player in self._clocked if self._bars.playing else ():
+            stop = Pulse(player.name, STOP, (), now_ns)
+            ends += [Departure(stop, output) for output, line in enumerate(player.lines) if line.clock]
         self._queue.clear()
         self._outbox.clear()
         self._offs.clear()

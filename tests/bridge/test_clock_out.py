@@ -118,6 +118,17 @@ def test_a_start_told_late_begins_with_the_next_sixteenth():
     assert 500 + 3 * 240 in pulses
 
 
+def test_a_stage_that_leaves_stops_those_on_its_clock():
+    receiver = Receiver()
+    assert receiver.scheduler.finish(receiver.clock.now_ns()) == []
+    playing = Receiver()
+    playing.say(Play(1, 0))
+    playing.run(500)
+    left = playing.scheduler.finish(playing.clock.now_ns())
+    assert [(departure.event.status, departure.output) for departure in left] == [(STOP, 1)]
+    assert playing.scheduler.next_ns() is None
+
+
 def test_no_clock_where_none_is_asked_for():
     receiver = Receiver(Line())
     assert receiver.scheduler.next_ns() is None
