@@ -121,10 +121,10 @@ class Ear:
 
     def close(self) -> None:
         """Leave. May be called twice."""
-        client, self._client = self._client, None
-        if client:
-            client.deactivate()
-            client.close()
+        if self._client:
+            self._client.deactivate()
+            self._client.close()
+            self._client = None  # not before the callback is over
 
     def _process(self, _frames: int) -> None:
         start = self._client.last_frame_time

@@ -21,7 +21,7 @@ class Row:
 
     def __str__(self) -> str:
         verdict = {None: "", True: "pass", False: "MISS"}[self.passed]
-        return f"{self.name:<46} {self.figure:<34} {self.target:<18} {verdict}".rstrip()
+        return f"{self.name:<48} {self.figure:<34} {self.target:<18} {verdict}".rstrip()
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

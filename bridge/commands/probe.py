@@ -94,6 +94,7 @@ class StageProbe:
     def close(self) -> None:
         """End every note, and the process."""
         self.send(Quit())
+        self._stage.drain()  # it tells what ended
         self._stage.close()
 
     def _heard(self, message: Any) -> None:
