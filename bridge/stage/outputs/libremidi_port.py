@@ -35,7 +35,7 @@ def system() -> System | str:
         make=lambda player, rack: LibremidiPort(api, f"{rack.client_name} {player}", None),
         connect=lambda existing, player, rack: LibremidiPort(api, existing, existing),
         origins=lambda rack: tuple(in_ports(api)),
-        hear=lambda name, existing, rack, deliver: LibremidiInput(api, name, existing, deliver),
+        hear=lambda name, existing, rack, deliver: LibremidiInput(api, f"{rack.client_name} {name}", existing, deliver),
     )
 
 

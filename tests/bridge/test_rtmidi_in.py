@@ -1,0 +1,74 @@
+"""python-rtmidi as a way in, over JACK: the one MIDI system that runs without hardware or the kernel's sequencer."""
+
+import contextlib
+import functools
+import time
+
+import pytest
+
+from bridge.stage.inputs.rtmidi_in import RtMidiInput
+from bridge.stage.outputs.output import Rack
+from bridge.stage.outputs.ports import open_virtual
+from bridge.testing import PATIENCE_S, JackServer
+
+jack = pytest.importorskip("jack", reason="the JACK library is not here", exc_type=OSError)
+rtmidi = pytest.importorskip("rtmidi", reason="python-rtmidi is not here")
+pytestmark = pytest.mark.jack
+
+
+@pytest.fixture
+def on_jack(server, monkeypatch):
+    if rtmidi.API_UNIX_JACK not in rtmidi.get_compiled_api():
+        pytest.skip("this python-rtmidi was built without JACK")
+    monkeypatch.setattr(rtmidi, "MidiIn", functools.partial(rtmidi.MidiIn, rtmidi.API_UNIX_JACK))
+    client = jack.Client("look", no_start_server=True)
+    yield client
+    client.close()
+
+
+def until(there):
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not there():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.02)
+
+
+def test_two_hundred_messages_and_the_clock_among_them_come_in_order_and_on_time(on_jack):
+    came = []
+    heard = RtMidiInput("sidemantest", "keys", None, lambda data, at_ns: came.append((data, at_ns)))
+    rack = Rack("sidemanhand")
+    hand = open_virtual("keys", rack)
+    port = next(found.name for found in on_jack.get_ports(is_midi=True, is_input=True) if "keys" in found.name)
+    on_jack.connect("sidemanhand:keys", port)
+    start_ns = time.perf_counter_ns() + 3 * hand.lead_ns
+    sent = [b"\xf8" if number % 10 == 0 else bytes((0x90, number % 128, 64)) for number in range(200)]
+    times_ns = [start_ns + number * 5_000_000 for number in range(200)]
+    for data, at_ns in zip(sent, times_ns, strict=True):
+        hand.send(data, at_ns)
+    until(lambda: len(came) == 200)
+    assert [data for data, _ in came] == sent
+    late_ms = sorted((came_ns - at_ns) / 1e6 for (_, came_ns), at_ns in zip(came, times_ns, strict=True))
+    print(f"{late_ms[0]:.1f} to {late_ms[-1]:.1f} ms late: JACK hands them over once a period")
+    period_ms = JackServer.PERIOD / JackServer.RATE * 1000
+    assert late_ms[-1] - late_ms[0] < 2 * period_ms
+    assert heard.present()
+    heard.close()
+    heard.close()
+    rack.close()
+
+
+def test_an_existing_port_is_missed_and_found_again(on_jack):
+    rack = Rack("sidemanhand")
+    open_virtual("keys", rack)
+    came = []
+    heard = RtMidiInput("sidemantest", "keys", "sidemanhand:keys", lambda data, at_ns: came.append(data))
+    assert heard.present()
+    rack.close()
+    assert not heard.present()
+    assert not heard.reopen()
+    with contextlib.closing(Rack("sidemanhand")) as again:
+        hand = open_virtual("keys", again)
+        assert heard.reopen()
+        hand.send(b"\x90\x3c\x40", 0)
+        until(lambda: came)
+        heard.close()
