@@ -7,26 +7,22 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from bridge.commands.bench_audio import audio_rows
+from bridge.commands.bench_bars import bar_rows
 from bridge.commands.bench_clock import clock_rows
 from bridge.commands.bench_jack import jack_rows
 from bridge.commands.bench_link import link_rows
-from bridge.commands.figures import Row, percentile
+from bridge.commands.figures import Row
 from bridge.commands.live_figures import LiveFigures, measure_live
 from bridge.commands.probe import stage_lateness
 from bridge.messages.worker import Load
 from engines.bundle import Bundle, shipped
 from engines.errors import SidemanError
 
-BAR_TARGET_MS = 2.0
-SEED_RATIO_TARGET = 100.0
 LATE_TARGET_MS = 0.5
 START_TARGET_S = 2.0
 IDLE_CPU_TARGET_PERCENT = 3.0
@@ -34,8 +30,31 @@ WORKER_TARGET_MB = 150.0
 FLAT_OUT_WORKERS = 2
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How long to measure. seed_model: with the seed's way of making a bar beside ours."""
+
+    bars: int
+    seconds: float
+    seed_model: bool
+
+
+PARTS: dict[str, Callable[[Wanted], Iterator[Row]]] = {
+    "bars": lambda wanted: bar_rows(wanted.bars, wanted.seed_model),
+    "dispatch": lambda wanted: lateness_rows(wanted.seconds, flat_out_loads()),
+    "jack": lambda wanted: jack_rows(wanted.seconds, flat_out_loads()),
+    "link": lambda wanted: link_rows(wanted.seconds),
+    "clock": lambda wanted: clock_rows(),
+    "sound": lambda wanted: audio_rows(wanted.seconds, flat_out_loads()),
+    "live": lambda wanted: live_rows(wanted.seconds),
+}
+"""What can be measured, in the order in which it is."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """How long to measure."""
+    """What to measure, and how long."""
+    parser.add_argument("--only", action="append", choices=list(PARTS), metavar="PART",
+                        help=f"measure {', '.join(PARTS)}; may be given several times")  # fmt: skip
     parser.add_argument("--bars", type=int, default=400, metavar="N", help="bars of each bundle (400)")
     parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="of each measurement in time (5)")
     parser.add_argument("--seed-model", action=argparse.BooleanOptionalAction, default=True,
@@ -47,42 +66,18 @@ def run(args: argparse.Namespace) -> int:
     if args.bars < 10 or not 1.0 <= args.seconds <= 600.0:
         raise SidemanError("bench takes --bars of 10 or more and --seconds from 1 to 600")
     missed = 0
-    for row in rows(args.bars, args.seconds, args.seed_model):
+    for row in rows(Wanted(args.bars, args.seconds, args.seed_model), args.only or list(PARTS)):
         missed += row.passed is False
         print(row, flush=True)
     return int(missed > 0)
 
 
-def rows(bars: int, seconds: float, seed_model: bool) -> Iterator[Row]:
-    """Every figure, in the order in which it is measured."""
+def rows(wanted: Wanted, parts: list[str]) -> Iterator[Row]:
+    """Every figure of the parts, in the order in which it is measured."""
     yield Row("this machine", machine())
-    quickest_s: float | None = None
-    for folder in shipped():
-        bundle = Bundle.load(folder)
-        for variant in bundle.variants():
-            try:
-                took_s = bar_times(bundle, variant, bars)
-            except SidemanError as error:
-                yield Row(f"bar, {folder.name} {variant}", f"not here: {error}")
-                continue
-            aimed = (folder.name, variant) == ("groove", "int8")
-            if aimed:
-                quickest_s = percentile(took_s, 50)
-            yield Row(
-                f"bar, {folder.name} {variant}",
-                f"p50 {percentile(took_s, 50) * 1e3:.2f} ms, p99 {percentile(took_s, 99) * 1e3:.2f} ms",
-                f"p99 <= {BAR_TARGET_MS:g} ms" if aimed else "",
-                percentile(took_s, 99) * 1e3 <= BAR_TARGET_MS if aimed else None,
-            )
-    if seed_model:
-        yield from seed_rows(quickest_s)
-    load = flat_out_loads()
-    yield from lateness_rows(seconds, load)
-    yield from jack_rows(seconds, load)
-    yield from link_rows(seconds)
-    yield from clock_rows()
-    yield from audio_rows(seconds, load)
-    yield from live_rows(seconds)
+    for part, measure in PARTS.items():
+        if part in parts:
+            yield from measure(wanted)
 
 
 def machine() -> str:
@@ -92,41 +87,6 @@ def machine() -> str:
         return f"{cores} cores"
     load = os.getloadavg()[0]
     return f"{cores} cores, load {load:.1f}" + (": busy with other things" if load > cores / 2 else "")
-
-
-def bar_times(bundle: Bundle, variant: str, bars: int) -> list[float]:
-    """Seconds that each of so many bars took, in this process, once the first are over."""
-    from bridge.commands.generate import generated
-    from engines.music import Meter
-    from engines.parameter import Parameters
-    from engines.registry import engine_class
-
-    engine = engine_class(bundle.manifest.engine).load(bundle, variant)
-    warm = bars // 10
-    song = generated(engine, Parameters(engine.parameters), Meter(), 120.0, seed=1, bars=warm + bars)
-    took_s = []
-    for _ in range(warm + bars):
-        before_s = time.perf_counter()
-        next(song)
-        took_s.append(time.perf_counter() - before_s)
-    return took_s[warm:]
-
-
-def seed_rows(quickest_s: float | None) -> Iterator[Row]:
-    """The seed's approach: keras predict at each step, in a process of its own."""
-    name = "bar, the seed's way (keras predict a step)"
-    command = [sys.executable, "-m", "bridge.commands.bench_seed"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-    if result.returncode:
-        reason = (result.stderr.strip().splitlines() or ["it did not say why"])[-1]
-        yield Row(name, f"not here: {reason[:80]}")
-        return
-    took_s: list[float] = json.loads(result.stdout.splitlines()[-1])
-    yield Row(name, f"p50 {percentile(took_s, 50) * 1e3:.0f} ms")
-    if quickest_s is not None:
-        ratio = percentile(took_s, 50) / quickest_s
-        target = f">= {SEED_RATIO_TARGET:g}x"
-        yield Row("that against groove int8, medians", f"{ratio:.0f}x", target, ratio >= SEED_RATIO_TARGET)
 
 
 def flat_out_loads() -> list[Load]:

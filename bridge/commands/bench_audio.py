@@ -24,7 +24,7 @@ from bridge.commands.figures import Row
 from bridge.commands.flat_out import flat_out
 from bridge.commands.probe import StageProbe
 from bridge.messages.sound import SoundStatus
-from bridge.messages.stage import Chunk, OutputSetup, Play, PlayerSetup, Setup
+from bridge.messages.stage import AskStatus, Chunk, OutputSetup, Play, PlayerSetup, Setup, StageStatus
 from bridge.messages.worker import Load
 from engines.errors import SidemanError
 from engines.music import LoopFile, Note
@@ -46,6 +46,7 @@ class Played:
 
     statuses: tuple[tuple[SoundStatus, SoundStatus], ...]
     xruns_silent: int
+    stage: StageStatus
 
     def counted(self, counter: str) -> int:
         """How much a counter grew, of all players."""
@@ -74,6 +75,11 @@ def played_rows(name: str, played: Played) -> Iterator[Row]:
         f"  callback, {last[0].block} frames at {last[0].rate / 1000:g} kHz", f"p99 {percent:g} % of its period",
         f"<= {CALLBACK_TARGET_PERCENT:g} %", percent <= CALLBACK_TARGET_PERCENT,
     )  # fmt: skip
+    stage = played.stage
+    p50_ms, p99_ms, max_ms = (us / 1e3 for us in (stage.late_p50_us, stage.late_p99_us, stage.late_max_us))
+    yield Row(
+        f"  {stage.events} events meanwhile, late", f"p50 {p50_ms:.2f} ms, p99 {p99_ms:.2f}, at most {max_ms:.2f}"
+    )
     before, after = played.statuses[0]  # both players are on one device
     xruns = after.xruns - before.xruns
     yield Row(
@@ -137,9 +143,11 @@ async def _played(seconds: float, load: Sequence[Load], silence: Silence) -> Pla
                 await asyncio.sleep(seconds)
                 after = await _statuses(stage, said)
                 silent = silence.xruns() - silent
+                stage.send(AskStatus())
+                status: StageStatus = await stage.next(StageStatus, STATUS_S)
             finally:
                 feeding.cancel()
-    return Played(tuple((before[name], after[name]) for name in (DRUMS, LOOP)), silent)
+    return Played(tuple((before[name], after[name]) for name in (DRUMS, LOOP)), silent, status)
 
 
 async def _feed(stage: StageProbe, loop: LoopFile) -> None:

@@ -17,7 +17,7 @@ from bridge.commands.bench_jack import aligned, residuals_ms
 from bridge.commands.bench_link import Mirror, apart_ns
 from bridge.commands.live_figures import _usage, measure_live
 from bridge.messages.sound import SoundStatus
-from bridge.messages.stage import EpochStarted, Piece, SourceState
+from bridge.messages.stage import EpochStarted, Piece, SourceState, StageStatus
 from engines.errors import SidemanError
 
 
@@ -80,12 +80,14 @@ def test_what_starved_before_is_not_counted_and_xruns_of_one_device_count_once()
     before = [sound_status(player, xruns=2, starved_frames=100) for player in ("drums", "loop")]
     after = [sound_status(player, xruns=5, starved_frames=100, load_p99_percent=7) for player in ("drums", "loop")]
     pairs = tuple(zip(before, after, strict=True))
-    frames, callback, xruns = played_rows("sound", Played(pairs, xruns_silent=2))
+    stage = StageStatus(900, 100.0, 200.0, 300.0, 0, 0, 0.0, True)
+    frames, callback, late, xruns = played_rows("sound", Played(pairs, 2, stage))
+    assert late.name.strip() == "900 events meanwhile, late" and "p99 0.20" in late.figure
     assert frames.passed and frames.figure.startswith("0 frames starved")
     assert callback.passed and "p99 7 %" in callback.figure
     assert xruns.figure == "3 against 2" and not xruns.passed
     starved = (pairs[0], (before[1], sound_status("loop", xruns=5, starved_frames=612, late_frames=1)))
-    assert next(played_rows("sound", Played(starved, 9))).figure == "512 frames starved, 1 of loops late"
+    assert next(played_rows("sound", Played(starved, 9, stage))).figure == "512 frames starved, 1 of loops late"
 
 
 def test_a_process_and_its_children_are_found() -> None:
@@ -102,6 +104,12 @@ def test_a_process_and_its_children_are_found() -> None:
 def test_what_does_not_play_says_why() -> None:
     with pytest.raises(SidemanError, match="there is no bundle nowhere"):
         measure_live(1.0, "nowhere")
+
+
+def test_only_what_is_asked_for_is_measured() -> None:
+    found = list(bench.rows(bench.Wanted(10, 1.0, False), ["clock"]))
+    assert found[0].name == "this machine" and all("late" not in row.name for row in found)
+    assert [row.passed for row in found[1:3]] == [True, True], "a MIDI clock on simulated clocks needs no machine"
 
 
 def test_a_missed_target_is_exit_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
