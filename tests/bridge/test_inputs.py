@@ -240,6 +240,25 @@ def test_a_flood_is_bounded_counted_said_once_and_wakes_only_now_and_then(monkey
     inputs.close()
 
 
+def test_a_flood_of_clock_is_bounded_before_it_wakes_anyone(monkeypatch):
+    machine = Machine(monkeypatch)
+    inputs = machine.inputs(InputSetup("keys"))
+    keys = inputs.named("keys")
+    keys.hear_clock(True)
+    for number in range(10_000):
+        machine.opened[0].deliver(b"\xf8", 1_000_000_000 + number * 100_000)
+        if number == 5_000:
+            machine.opened[0].deliver(ON, 1_500_000_000)
+    came = len(keys.take_clock())
+    assert 1_000 < came <= WAITING_MAX
+    assert [message.data for message in inputs.poll(1)] == [(0x90, 60, 100)], "notes do not suffer from it"
+    assert inputs.lost >= 8_000
+    keys.hear_clock(False)
+    machine.opened[0].deliver(b"\xf8", 3_000_000_000)
+    assert keys.take_clock() == []
+    inputs.close()
+
+
 def test_a_port_that_goes_ends_what_was_held_there_and_comes_back_by_its_name(monkeypatch):
     machine = Machine(monkeypatch, "Keyboard")
     inputs = machine.inputs(InputSetup("keys", "keyb"))

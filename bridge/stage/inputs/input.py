@@ -18,6 +18,10 @@ RETRY_NS = 1_000_000_000
 FLOOD_OVER_NS = 2_000_000_000
 """A flood is over when nothing was dropped for so long."""
 
+CLOCK_WINDOW_NS = 50_000_000
+CLOCK_WINDOW_MESSAGES = 64
+"""No clock sends more: this would be 3,200 bpm. What comes beyond is dropped as it comes, before it wakes anyone."""
+
 CLOCK, SONG_POSITION, START, CONTINUE, STOP = 0xF8, 0xF2, 0xFA, 0xFB, 0xFC
 CLOCK_MESSAGES = frozenset({CLOCK, SONG_POSITION, START, CONTINUE, STOP})
 
@@ -41,6 +45,9 @@ class Input:
         self._connections: tuple[str, ...] | None = None
         self._messages = Mailbox()
         self._clock: Mailbox | None = None
+        self._clock_window_ns = 0
+        self._clock_room = CLOCK_WINDOW_MESSAGES
+        self._clock_lost = 0
         self._held: set[tuple[int, int]] = set()
         self._lost = 0
         self._lost_at_ns: int | None = None
@@ -53,7 +60,7 @@ class Input:
     @property
     def lost(self) -> int:
         """Messages of floods that were dropped, so far."""
-        return self._messages.lost + (self._clock.lost if self._clock else 0)
+        return self._messages.lost + self._clock_lost
 
     @property
     def poll_ns(self) -> int:
@@ -121,7 +128,7 @@ class Input:
                 self._wake()
         elif status in CLOCK_MESSAGES and len(data) == (3 if status == SONG_POSITION else 1):
             clock = self._clock
-            if clock is not None:
+            if clock is not None and self._has_room(at_ns):
                 clock.put(RawMidi(self.name, tuple(data), at_ns))
                 self._wake()
 
@@ -155,6 +162,15 @@ class Input:
             self._port.close()
             self._port = None
         self._present = False
+
+    def _has_room(self, at_ns: int) -> bool:
+        """Whether a clock message may still come in this window."""
+        if at_ns - self._clock_window_ns > CLOCK_WINDOW_NS:
+            self._clock_window_ns, self._clock_room = at_ns, CLOCK_WINDOW_MESSAGES
+        self._clock_room -= 1
+        if self._clock_room < 0:
+            self._clock_lost += 1
+        return self._clock_room >= 0
 
     def _virtual(self) -> str | None:
         """Make a port of our own; where there are none (Windows), what to look for in existing ones."""
