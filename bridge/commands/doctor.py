@@ -114,18 +114,22 @@ def bundles() -> Iterable[Finding]:
 
 def midi() -> Iterable[Finding]:
     """Every system of MIDI ports."""
+    from bridge.stage.outputs.output import Rack
     from bridge.stage.outputs.ports import WINDOWS_REMEDY, systems
 
     found, reasons = systems()
+    rack = Rack("sideman look")
     for system in found:
         ports = system.destinations()
-        listed = f"{len(ports)} ports to play to" + (f": {', '.join(ports[:4])}" if ports else "")
+        to_play = f"{len(ports)} ports to play to" + (f": {', '.join(ports[:4])}" if ports else "")
+        listed = f"{to_play}; {len(system.origins(rack))} to hear"
         if system.virtual:
             yield Finding("MIDI", "ok", f"{system.name}, with ports of our own; {listed}")
         elif any("loop" in name.lower() for name in ports):
             yield Finding("MIDI", "ok", f"{system.name}, on a loop-back port; {listed}")
         else:
             yield Finding("MIDI", "without", f"{system.name} has no ports of our own; {listed}", WINDOWS_REMEDY)
+    rack.close()
     for reason in reasons:
         yield Finding("MIDI", "without", reason)
     if not found:
