@@ -64,7 +64,9 @@ class SyncDesk:
         """A tap on the beat. Raises SidemanError where the tempo cannot be set."""
         tempo_bpm = self._tap.tap(self._now_ns())
         if tempo_bpm is not None:
-            self._transport.set_tempo(round(min(max(tempo_bpm, TEMPO_BPM_LOW), TEMPO_BPM_HIGH), 2))
+            tempo_bpm = round(min(max(tempo_bpm, TEMPO_BPM_LOW), TEMPO_BPM_HIGH), 1)
+            self._transport.set_tempo(tempo_bpm)
+            self._transport.say(f"tapped {tempo_bpm:g} bpm")
 
     def said(self, message: SourceState | SourcePlays | SourceStops) -> None:
         """The stage has told how it follows, or that what it follows has started or stopped."""

@@ -32,6 +32,7 @@ Action = Literal[
     "free",
     "faster",
     "slower",
+    "tap",
     "play",
     "panic",
     "quit",
@@ -59,6 +60,7 @@ KEYS = (
     Key((b"d",), "d", "free", "as busy as the model likes"),
     Key((b"\x1b[C", b"\x1bOC", b"+", b"="), "→", "faster", "faster"),
     Key((b"\x1b[D", b"\x1bOD", b"-"), "←", "slower", "slower"),
+    Key((b"t",), "t", "tap", "tap the tempo"),
     Key((b"m",), "m", "mute", "mute, or unmute"),
     Key((b" ",), "space", "play", "stop, or go on"),
     Key((b"p",), "p", "panic", "end every note"),
@@ -200,6 +202,8 @@ class Keys:
             step = TEMPO_STEP_BPM if action == "faster" else -TEMPO_STEP_BPM
             tempo = float(self._surface.get("/sideman/transport/tempo")) + step
             self._turn("/sideman/transport/tempo", min(max(tempo, 20.0), 999.0))
+        elif action == "tap":
+            self._surface.set("/sideman/transport/tap", 1)
         elif action == "play":
             playing = self._surface.get("/sideman/transport/playing")
             self._turn("/sideman/transport/playing", not playing)

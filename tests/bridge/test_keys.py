@@ -33,7 +33,7 @@ class Desk:
             ]
         )
         self._add("transport", ("tempo", "playing"))
-        self.surface.add([self._verb("/sideman/system/panic")])
+        self.surface.add([self._verb("/sideman/system/panic"), self._verb("/sideman/transport/tap")])
         for player in players:
             self._add(player, ("density", "hold", "mute"))
             self.surface.add([self._verb(f"/sideman/{player}/{verb}") for verb in ("fill", "again", "vary")])
@@ -60,8 +60,9 @@ class Desk:
 
 def test_verbs_reach_the_first_player() -> None:
     desk = Desk()
-    desk.keys.typed(b"favp")
-    assert desk.done == [("drums/fill", 1), ("drums/again", 1), ("drums/vary", 1), ("system/panic", 1)]
+    desk.keys.typed(b"favpt")
+    verbs = ["drums/fill", "drums/again", "drums/vary", "system/panic", "transport/tap"]
+    assert desk.done == [(verb, 1) for verb in verbs]
 
 
 def test_switches_turn_over() -> None:
