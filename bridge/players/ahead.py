@@ -102,12 +102,15 @@ class Ahead:
         self.request()
 
     def start(self, span: BarSpan) -> None:
-        """Plan the bar there."""
-        later, self._later = self._later, {}
+        """Plan the bar there. What was wished for waits until a bar is played."""
+        listen = self._trade.listens(span.number)
+        later = {} if listen else self._later
+        if not listen:
+            self._later = {}
         every = int(self.parameters["fill_every"])
         due = every > 0 and (span.number + 1) % every == 0
         self.next = Plan(span, take=int(later.get("take", 0)), fill=due or "fill" in later, vary="vary" in later)
-        self.next.listen = self._trade.listens(span.number)
+        self.next.listen = listen
         if self.holding or "again" in later:
             self._keep(self.next)
 
@@ -123,7 +126,7 @@ class Ahead:
 
     def change(self, **changes: Value) -> None:
         """Change fields of the plan, if there is time to make the bar again; else those of the bar after it."""
-        if self.next is None or not self.fits(self.next):
+        if self.next is None or self.next.listen or not self.fits(self.next):
             self._later.update(changes)
             return
         for name, value in changes.items():
@@ -137,8 +140,9 @@ class Ahead:
 
     def again(self) -> None:
         """The bar that sounds, once more."""
-        if self._track.current is not None and self.next is not None and self.fits(self.next, 0.0):
-            self._keep(self.next)
+        plan = self.next
+        if self._track.current is not None and plan is not None and not plan.listen and self.fits(plan, 0.0):
+            self._keep(plan)
             self.offer()
         else:
             self._later["again"] = True

@@ -72,7 +72,7 @@ def test_a_flood_is_bounded_and_forgetting_forgets() -> None:
 
 
 class Listening:
-    """A note a bar; it remembers what it was told."""
+    """A note a bar, a loud one for a fill; it remembers what it was told."""
 
     parameters: tuple[Parameter, ...] = ()
 
@@ -91,7 +91,7 @@ class Listening:
 
     def generate(self, request: Request, state: int) -> tuple[Phrase, int]:
         self.told.append((request.bar, request.heard))
-        return Phrase(request.length_ticks, (Note(0, state, 100, 10),)), state + 1
+        return Phrase(request.length_ticks, (Note(0, state, 127 if request.fill else 100, 10),)), state + 1
 
 
 class Rig:
@@ -106,6 +106,7 @@ class Rig:
         self.worker = Worker(self.engine, 1)
         self.hearing = Hearing()
         self.bars: list[tuple[int, str, int]] = []
+        self.loud: list[int] = []
         self.asked: list[Prime | Generate] = []
         self.planner = Planner(
             player="drums", song=self.song, parameters=Parameters(PLAYER_PARAMETERS), engine_parameters=(), seed=1,
@@ -143,6 +144,7 @@ class Rig:
     def on_bar(self, report: BarReport) -> None:
         pitch = report.phrase.notes[0].pitch if report.phrase.notes else -1
         self.bars.append((report.span.number, report.outcome, pitch))
+        self.loud += [report.span.number for note in report.phrase.notes if note.velocity == 127]
 
     def on_message(self, text: str) -> None:
         raise AssertionError(text)
@@ -261,13 +263,21 @@ def test_a_late_answer_repeats_what_was_played_last_not_the_silence() -> None:
     assert rig.bars[4:] == [(4, "listen", -1), (5, "repeat", 1)]
 
 
-def test_a_fill_in_a_bar_of_listening_stays_silent_and_a_stop_there_goes_on_listening() -> None:
+def test_a_fill_asked_for_while_it_listens_is_its_answer() -> None:
+    rig = Rig()
+    rig.trade(3, 1)
+    rig.play()
+    rig.until(BEAT)
+    rig.planner.fill()
+    rig.until(8 * BAR - 10)
+    assert rig.loud == [3]
+
+
+def test_a_stop_while_it_listens_goes_on_listening() -> None:
     rig = Rig()
     rig.trade(2, 1)
     rig.play()
     rig.until(BAR + BEAT)
-    rig.planner.fill()
-    rig.answer()
     rig.planner.halt()
     rig.planner.cue(2, BAR + BEAT, False)
     rig.answer()

@@ -265,7 +265,7 @@ def test_a_learned_controller_turns_a_parameter_and_survives_a_restart(hand: Han
 
 def test_two_bars_played_are_answered_on_the_grid_with_their_rhythm(hand: Hand, tmp_path: Path) -> None:
     set_ = parse_set(
-        INPUTS.format(tempo=160) + '[players.drums]\noutputs = ["osc"]\nhears = ["keys"]\n'
+        INPUTS.format(tempo=240) + '[players.drums]\noutputs = ["osc"]\nhears = ["keys"]\n'
         "[players.drums.parameters]\ntrade_listen = 2\ntrade_answer = 2\ntap = true\nhumanise = 0.0\n"
     )
     recording = tmp_path / "trade.mid"
