@@ -2,10 +2,12 @@
 
 import shutil
 import subprocess
+import sys
 import time
 
 import pytest
 
+from bridge.messages.message import Trouble
 from bridge.messages.stage import (
     OutputSetup,
     Play,
@@ -99,3 +101,26 @@ def test_without_a_timebase_master_the_tempo_is_ours(stage, transport):
     stage.tell(Tempo(150_000))
     stage.wait_for(SourceState, lambda state: state.tempo_mbpm == 150_000)
     assert stage.tempo_mbpm == 150_000
+
+
+def roll():
+    """Start the transport from another process: a client whose server was killed may take its own process with it."""
+    program = "import jack; c = jack.Client('roll', no_start_server=True); c.transport_start(); c.close()"
+    subprocess.run([sys.executable, "-c", program], check=True, stderr=subprocess.DEVNULL)
+
+
+def test_a_server_that_dies_leaves_the_tempo_and_the_next_is_followed(stage, server):
+    roll()
+    plays = stage.wait_for(SourcePlays)
+    stage.tell(Play(1, plays.position_tick, at_ns=plays.at_ns))
+    stage.listen(0.5)
+    server.stop(kill=True)
+    stage.wait_for(Trouble, lambda trouble: trouble.text == "JACK's transport is gone; holding 120 bpm")
+    before = stage.song_tick_at(time.perf_counter_ns())
+    stage.listen(0.5)
+    assert stage.song_tick_at(time.perf_counter_ns()) > before + 900  # it plays on
+    server.start()
+    stage.wait_for(Trouble, lambda trouble: trouble.text == "JACK's transport is back")
+    roll()
+    again = stage.wait_for(SourcePlays, lambda message: message is not plays)
+    assert again.position_tick < 960
