@@ -122,7 +122,8 @@ class Planner:
             track.afresh()
             ahead.afresh()
         elif again and span == again.span and position_tick > span.start_tick:  # continued where it stopped
-            ahead.next = Plan(span, phrase=again.phrase, state=track.state, listen=again.outcome == "listen")
+            listen = again.outcome == "listen"
+            ahead.next = Plan(span, phrase=None if listen else again.phrase, state=track.state, listen=listen)
             track.back()
             self._continued = span
             return

@@ -138,8 +138,7 @@ class Rig:
                 case Primed() as primed:
                     self.planner.primed(primed.id)
 
-    def on_offer(self, player: str, span: BarSpan, phrase: Phrase) -> None:
-        pass
+    def on_offer(self, player: str, span: BarSpan, phrase: Phrase) -> None: ...
 
     def on_bar(self, report: BarReport) -> None:
         pitch = report.phrase.notes[0].pitch if report.phrase.notes else -1
@@ -271,6 +270,20 @@ def test_a_fill_asked_for_while_it_listens_is_its_answer() -> None:
     rig.planner.fill()
     rig.until(8 * BAR - 10)
     assert rig.loud == [3]
+
+
+def test_a_trade_that_ends_while_it_is_stopped_in_a_bar_of_listening_plays_that_bar() -> None:
+    rig = Rig()
+    rig.trade(2, 1)
+    rig.play()
+    rig.until(BAR + BEAT)
+    rig.planner.halt()
+    rig.planner.cue(2, BAR + BEAT, False)
+    rig.trade(0, 0)
+    rig.to_stage(Play(2, BAR + BEAT, delay_ms=0))
+    rig.planner.begin()
+    rig.until(3 * BAR - 10)
+    assert rig.bars == [(0, "listen", -1), (1, "listen", -1), (2, "hit", 1)]  # 0 was the rest of bar 1
 
 
 def test_a_stop_while_it_listens_goes_on_listening() -> None:
