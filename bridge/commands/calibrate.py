@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,13 +36,17 @@ QUIET_MS = 400
 """Before the first click: what is heard then is noise."""
 
 PATIENCE_S = 10.0
-CONNECTED_S = 60.0
-"""How long a port of our own waits for something to be connected to it."""
+TOLD_S, CONNECT_S, CONNECTED_S = 1.0, 10.0, 60.0
+"""How long a port of our own waits: to be told what is connected to it; to be connected, unseen and seen."""
 
 SOUNDS_S = 1.2
 """After the last click, for what is a second late."""
 
 LOOK_S = 0.2
+
+
+Wires = dict[str, tuple[str, ...]]
+"""Each of our ports, and what it is connected to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +65,11 @@ class Clicker:
         notes = tuple(Note((QUIET_MS + ms) * TICKS_PER_MS, self.note, VELOCITY, LENGTH_TICKS) for ms in CLICKS_MS)
         return Play(1, 0, SOON_MS), Chunk(self.player, 1, 0, 1, 0, length, "hit", notes)
 
-    def setup(self, latency_ms: float) -> Setup:
-        """What a stage is told that clicks with an output of that latency."""
+    def setup(self, latency_ms: float, wires: Wires) -> Setup:
+        """What a stage is told that clicks with an output of that latency, its ports connected like that."""
         output = OutputSetup(self.kind, self.target, latency_ms)
-        return Setup("sideman", (PlayerSetup(self.player, (output,), self.channel),), TEMPO_MBPM)
+        player = PlayerSetup(self.player, (output,), self.channel)
+        return Setup("sideman", (player,), TEMPO_MBPM, reconnect=dict(wires))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -85,12 +91,13 @@ def run(args: argparse.Namespace) -> int:
     before_ms = set_.outputs.get(args.output, OutputSet()).latency_ms
     wanted = set_.inputs[args.input].port or args.input if args.input in set_.inputs else args.input
     print(f"eight clicks on {args.output}, to be heard on {wanted}", flush=True)
-    found = asyncio.run(_measured(clicker, make_ear(wanted), before_ms))
+    wires: Wires = {}
+    found = asyncio.run(_measured(clicker, make_ear(wanted), before_ms, wires))
     print(f"before: {found}, with latency_ms = {before_ms:g}", flush=True)
     latency_ms = round(before_ms + found.late_ms, 2)
     if not EARLIEST_MS <= latency_ms <= LATEST_MS:
         raise SidemanError(f"{args.output}: {latency_ms:g} ms is more than a set makes up for (1000)")
-    left = asyncio.run(_measured(clicker, make_ear(wanted), latency_ms))
+    left = asyncio.run(_measured(clicker, make_ear(wanted), latency_ms, wires))
     print(f"after:  {left}, with latency_ms = {latency_ms:g}")
     if abs(left.late_ms) > abs(found.late_ms):
         print("that is no better: nothing is changed")
@@ -113,17 +120,19 @@ def _clicker(set_: Set, output: str, note: int) -> Clicker:
     return found
 
 
-async def _measured(clicker: Clicker, ear: Ear, latency_ms: float) -> Lateness:
-    """Click eight times on a stage of its own; how late that was heard."""
+async def _measured(clicker: Clicker, ear: Ear, latency_ms: float, wires: Wires) -> Lateness:
+    """Click eight times on a stage of its own; how late that was heard. Its ports' connections are kept in `wires`."""
     due_ns: list[int] = []
 
     def heard(message: Any) -> None:
         if isinstance(message, Left):
             due_ns.extend(event.at_ns for event in message.events if event.velocity)
+        elif isinstance(message, Connections):
+            wires.update(message.ports)
 
-    async with StageProbe(clicker.setup(latency_ms), heard) as stage:
+    async with StageProbe(clicker.setup(latency_ms, wires), heard) as stage:
         if clicker.kind == "midi" and not clicker.target:
-            await _connected(stage, clicker)
+            await _connected(stage, clicker, wires)
         with contextlib.closing(ear):
             ear.open()  # only now, as what it hears may be the stage's own
             for message in clicker.clicks():
@@ -145,16 +154,21 @@ async def _heard(ear: Ear, due_ns: list[int]) -> Lateness:
     return lateness(due_ns, ear.heard_ns(since_ns, QUIET_MS / 2000))
 
 
-async def _connected(stage: StageProbe, clicker: Clicker) -> None:
-    """Wait until something is connected to a port of our own, where the system tells what is."""
-    try:
-        told = await stage.next(Connections, 1.0)
-    except SidemanError:
+async def _connected(stage: StageProbe, clicker: Clicker, wires: Wires) -> None:
+    """Wait until something is connected to our own port; where the system does not tell what is, some seconds."""
+    with contextlib.suppress(SidemanError):
+        await stage.next(Connections, TOLD_S)
+    if not wires:
+        print(f"connect sideman:{clicker.player} to what sounds; it clicks in {CONNECT_S:g} s", flush=True)
+        await asyncio.sleep(CONNECT_S)
         return
-    if not any(told.ports.values()):
+    if not any(wires.values()):
         print(f"connect sideman:{clicker.player} to what sounds", flush=True)
-    while not any(told.ports.values()):
-        told = await stage.next(Connections, CONNECTED_S)
+    until_s = time.monotonic() + CONNECTED_S
+    while not any(wires.values()):
+        if time.monotonic() > until_s:
+            raise SidemanError(f"nothing was connected to sideman:{clicker.player}, so nothing can be heard")
+        await asyncio.sleep(LOOK_S)
 
 
 def _keep(file: Path | None, output: str, latency_ms: float) -> None:
