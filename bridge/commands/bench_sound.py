@@ -34,6 +34,7 @@ from bridge.messages.stage import (
 )
 from bridge.sound.kit import Samples
 from bridge.sound.prepare import frames_of
+from bridge.stage.realtime import take_realtime
 from bridge.testing import JackServer, StageProcess
 from bridge.timing.timeline import TempoMap
 from engines.errors import SidemanError
@@ -120,8 +121,9 @@ class Ear:
 class Clicks:
     """What was found of a player's clicks.
 
-    worst_frames: how far the worst lies from its tick by the device's own frames; clock_us: and by our clock, median
-    and worst
+    worst_frames: how far the worst lies from its tick by the device's own frames
+    clock_us: and by our clock, median and worst
+    missed: cycles that JACK lost meanwhile; its frames are then no clock any more
     """
 
     player: str
@@ -129,6 +131,7 @@ class Clicks:
     found: int
     worst_frames: float
     clock_us: tuple[float, float]
+    missed: int = 0
 
 
 def click_loop(folder: Path, rate: int, tempo_mbpm: int) -> LoopFile:
@@ -233,7 +236,7 @@ def _found(stage: StageProcess, ear: Ear, names: list[str], bars: int) -> list[C
         by_clock_us = (ear.ns_of(at + float(ear.first or 0)) - ns[beats]) / 1e3
         worst = float(np.abs(off - (off.max() + off.min()) / 2).max())
         clock = (float(np.median(by_clock_us)), float(np.abs(by_clock_us).max()))
-        results.append(Clicks(name, len(nominal), len(at), worst, clock))
+        results.append(Clicks(name, len(nominal), len(at), worst, clock, ear.missed))
     return results
 
 
@@ -258,14 +261,14 @@ def main() -> int:
     parser.add_argument("--rate", type=int, default=48_000)
     parser.add_argument("--period", type=int, default=512)
     args = parser.parse_args()
+    take_realtime()  # an ordinary thread here would keep the ear's callback, and so all of JACK, waiting
     with jack_server(f"sideman-bench-{os.getpid()}", args.rate, args.period):
         middle = max(2, round(args.seconds / 4))
         for clicks in hear_clicks(args.seconds, {middle: 97_300}):
             median, worst = clicks.clock_us
-            print(
-                f"{clicks.player} on a device of {args.rate} Hz: {clicks.found} of {clicks.expected} clicks; worst "
-                f"{clicks.worst_frames:.2f} frames from its tick; by our clock {median:+.1f} us, worst {worst:.1f}"
-            )
+            print(f"{clicks.player} on a device of {args.rate} Hz: {clicks.found} of {clicks.expected} clicks")
+            print(f"  worst {clicks.worst_frames:.2f} frames from its tick; {clicks.missed} cycles lost by JACK")
+            print(f"  by our clock {median:+.1f} us, worst {worst:.1f}", flush=True)
     return 0
 
 

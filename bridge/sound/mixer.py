@@ -107,13 +107,13 @@ class Mixer:
         while self._struck and self._struck[-1].frame >= start:
             insort(self._hits, self._struck.pop(), key=_frame)
         if start < frame:
-            self.render_into(np.empty((frame - start, 2), np.float32))
+            self.render_into(np.zeros((frame - start, 2), np.float32))
         return self._frame
 
     def skip(self, frame: int) -> None:
         """Go on at a later frame."""
         while self._frame < frame:
-            self.render_into(np.empty((min(4096, frame - self._frame), 2), np.float32))
+            self.render_into(np.zeros((min(4096, frame - self._frame), 2), np.float32))
 
     def _strike(self, hit: Hit, frame: int) -> None:
         if hit.pitch == _SILENCE.pitch:

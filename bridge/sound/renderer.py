@@ -144,11 +144,11 @@ class Renderer:
             self._clock = self._later(clock)
             if self.grid:
                 self.grid.clock = self._clock
-        first = self.changeable
-        if self._cursor < first:
-            self._instrument.skip(first)
-            self._cursor = first
-            desk.set_strip(strip, FROM, first)
+        if self._cursor < desk.played:  # late: what can still be in time is what comes after the next block
+            self._cursor = self.changeable
+            self._instrument.skip(self._cursor)
+            if desk.strip(strip, WRITTEN) < self._cursor:
+                desk.set_strip(strip, FROM, self._cursor)
         ready = ahead_frames if self._instrument.rewinds else ready_frames
         until = desk.played + ready(desk.rate, desk.block)
         while self._cursor < until:

@@ -18,6 +18,7 @@ from bridge.stage.outputs.output import (
     Rack,
     SendsClock,
     SendsRaw,
+    Settles,
     make_output,
 )
 from bridge.stage.scheduler import Player
@@ -48,6 +49,9 @@ class Patchbay:
                     continue
                 self._outputs[player.name].append(output)
                 self._lines[player.name].append(self._line(setup, player, output))
+        for output in self._all():
+            if isinstance(output, Settles):
+                output.settle()
         return lines, problems
 
     def players(self) -> tuple[Player, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -36,6 +37,7 @@ from engines.music import LoopFile
 UNHEARD = "unheard"
 """The target for the default device, silent while the player's MIDI goes to something (`sideman live`'s own choice)."""
 
+SETTLE_S = 3.0
 RETRY_NS = 1_000_000_000
 STATUS_NS = 1_000_000_000
 QUIET_NS = 10_000_000_000
@@ -91,6 +93,8 @@ class AudioOutput:
         self._opening = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
+        self._up = False
+        self._news: list[Message] = []
         self._next_try_ns = 0
         self._next_status_ns = 0
         self._tempo: TempoMap | None = None
@@ -123,6 +127,12 @@ class AudioOutput:
     def device_ns(self) -> int:
         """How much of that is the device's own."""
         return self._device.own_ns if self._device else 0
+
+    def settle(self) -> None:
+        """Wait until the renderer writes, so that the first note is heard."""
+        deadline_s = time.monotonic() + SETTLE_S
+        while self._channel and not self._up and self._channel.wait(max(0.0, deadline_s - time.monotonic())):
+            self._news += self._heard()
 
     def send(self, event: Event) -> None:
         """Hand a note to the renderer."""
@@ -168,8 +178,7 @@ class AudioOutput:
         device = self._device
         if not device:
             return []
-        news = device.poll(now_ns)
-        news += self._heard()
+        news, self._news = [*self._news, *device.poll(now_ns), *self._heard()], []
         if not device.present:
             self._drop()
         elif (self._channel is None or self._opening != device.openings) and now_ns >= self._next_try_ns:
@@ -188,6 +197,7 @@ class AudioOutput:
         if not device or not device.desk:
             return
         self._opening = device.openings
+        self._up = False
         mine, theirs = pair()
         accepts: Any = FromRenderer
         with theirs:
@@ -215,12 +225,13 @@ class AudioOutput:
         if not self._channel:
             return []
         try:
-            news = [message for message in self._channel.receive() if not isinstance(message, RendererReady)]
+            news = self._channel.receive()
             self._channel.flush()
         except ChannelClosedError:
             self._drop()
             return []
-        return news
+        self._up = self._up or any(isinstance(message, RendererReady) for message in news)
+        return [message for message in news if not isinstance(message, RendererReady)]
 
     def _status(self, device: SoundDevice, now_ns: int) -> list[Message]:
         desk = device.desk

@@ -68,6 +68,15 @@ class PlaysLoops(Protocol):
 
 
 @runtime_checkable
+class Settles(Protocol):
+    """An output that starts something which takes its time."""
+
+    def settle(self) -> None:
+        """Wait a moment for it: called once, when all outputs are open, so that what they start comes up together."""
+        ...
+
+
+@runtime_checkable
 class FollowsTimeline(Protocol):
     """An output that keeps a mirror of the timeline (bridge/timing/timeline.py)."""
 
