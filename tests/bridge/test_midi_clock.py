@@ -76,17 +76,30 @@ class Machine:
         return reference.tick + (pulse_ns - reference.at_ns) / self.period_ns * 40
 
 
-def test_a_start_is_told_with_its_first_pulse_and_the_tempo_from_the_fourth():
+def test_a_start_is_told_with_its_first_pulse_and_the_tempo_from_the_third():
     machine = Machine()
     machine.send(START)
-    began_ns = machine.pulses(3)
+    began_ns = machine.pulses(2)
     assert machine.events == [SourcePlays(0, round(began_ns))]
     machine.pulses(1)
     assert machine.told(Reference)[-1].tempo_mbpm == 97_300
     assert not machine.source.state().locked
-    machine.pulses(8)
+    machine.pulses(9)
     assert machine.source.state().locked
     assert machine.song_tick() == pytest.approx(11 * 40, abs=0.01)
+
+
+def test_uneven_first_pulses_are_not_taken_for_a_tempo():
+    machine = Machine()
+    machine.send(START)
+    machine.send(CLOCK)
+    machine.now_ns += 3e6
+    machine.send(CLOCK)
+    machine.now_ns += machine.period_ns - 3e6
+    machine.pulses(3)
+    assert machine.told(Reference) == []
+    machine.pulses(40)
+    assert machine.told(Reference)[-1].tempo_mbpm == pytest.approx(97_300, abs=500)
 
 
 def test_a_start_among_running_pulses_is_told_before_its_first():

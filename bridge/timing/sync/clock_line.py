@@ -96,6 +96,12 @@ class ClockLine:
         return self._line is not None and (len(self._points) >= SETTLED or self._prior_ns is not None)
 
     @property
+    def steady(self) -> bool:
+        """Whether there is a tempo worth following at all: from the third pulse on, if the first ones are even."""
+        line = self._line
+        return line is not None and self.length > 2 and line.sigma_ns < EXACT * line.period_ns
+
+    @property
     def length(self) -> int:
         """Arrivals that the line goes through."""
         return len(self._points)
