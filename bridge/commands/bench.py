@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from bridge.commands.bench_audio import audio_rows
 from bridge.commands.bench_bars import bar_rows
+from bridge.commands.bench_clicks import click_rows
 from bridge.commands.bench_clock import clock_rows
 from bridge.commands.bench_jack import jack_rows
 from bridge.commands.bench_link import link_rows
@@ -46,6 +47,7 @@ PARTS: dict[str, Callable[[Wanted], Iterator[Row]]] = {
     "link": lambda wanted: link_rows(wanted.seconds),
     "clock": lambda wanted: clock_rows(),
     "sound": lambda wanted: audio_rows(wanted.seconds, flat_out_loads()),
+    "clicks": lambda wanted: click_rows(wanted.seconds),
     "live": lambda wanted: live_rows(wanted.seconds),
 }
 """What can be measured, in the order in which it is."""

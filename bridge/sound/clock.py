@@ -35,6 +35,7 @@ WINDOWS = 64
 
 WINDOWS_MIN = 6
 PIECES_KEPT = 8
+_NEVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,29 +97,42 @@ class FrameClock:
 class Earliest:
     """The callbacks of each second, reduced to the one that came least late: lateness is one-sided, drift is not.
 
-    The first window is shorter, so that a device is ready soon.
+    A tenth of a second of which all callbacks are off by more than JUMP_NS is told at once, and so is the one after it;
+    and the very first.
     """
 
     def __init__(self, rate: int) -> None:
         self._ns_per_frame = 1e9 / rate
-        self._window_frames = rate
+        self._tenth_frames = rate // 10
         self._origin: tuple[int, int] | None = None
         self._end = 0
-        self._least = 0.0
-        self._found: tuple[int, int] | None = None
+        self._tenths = 9  # the first is told at once
+        self._told = 0.0
+        self._least, self._found = _NEVER, (0, 0)
+        self._second_least, self._second_found = _NEVER, (0, 0)
 
     def observe(self, frame: int, at_ns: int) -> tuple[int, int] | None:
         """A callback: its first frame, and when that is heard. At the end of a second, the pair to go by."""
         if self._origin is None:
-            self._origin, self._end = (frame, at_ns), frame + self._window_frames // 10
-        lateness = (at_ns - self._origin[1]) - (frame - self._origin[0]) * self._ns_per_frame
-        if self._found is None or lateness < self._least:
-            self._least, self._found = lateness, (frame, at_ns)
+            self._origin, self._end = (frame, at_ns), frame + self._tenth_frames
+        late_ns = (at_ns - self._origin[1]) - (frame - self._origin[0]) * self._ns_per_frame
+        if late_ns < self._least:
+            self._least, self._found = late_ns, (frame, at_ns)
         if frame < self._end:
             return None
-        found, self._found = self._found, None
-        self._end = frame + self._window_frames
-        return found
+        self._end = frame + self._tenth_frames
+        self._tenths += 1
+        jumped = abs(self._least - self._told) > JUMP_NS
+        if jumped:
+            self._second_least, self._second_found = self._least, self._found
+        elif self._least < self._second_least:
+            self._second_least, self._second_found = self._least, self._found
+        self._least = _NEVER
+        if self._tenths < 10 and not jumped:
+            return None
+        self._tenths = 9 if jumped else 0
+        self._told, self._second_least = self._second_least, _NEVER
+        return self._second_found
 
 
 class Steering:

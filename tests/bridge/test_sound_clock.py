@@ -50,7 +50,7 @@ def played(device: Device, minutes: float, lose_at_s: float | None = None):
 @pytest.mark.parametrize(("ppm", "minutes"), [(100, 30), (-180, 4), (30, 4)])
 def test_a_device_that_is_off_stays_within_a_millisecond(ppm, minutes):
     errors, bends, steering = played(Device(ppm), minutes)
-    assert len(errors) > minutes * 58
+    assert len(errors) > minutes * 55
     assert max(abs(error) for _, error in errors) < 1_000_000
     assert max(abs(error) for at_s, error in errors if at_s > 60) < 200_000
     assert max(abs(bend) for bend in bends) <= BEND_MAX_PPB < 200_000
@@ -72,7 +72,7 @@ def test_a_device_that_agrees_with_our_clock_is_never_bent():
 
 def test_frames_that_a_device_lost_are_a_jump_and_no_drift():
     errors, _, steering = played(Device(20), 3, lose_at_s=60.0)
-    late = [abs(error) for at_s, error in errors if at_s > 64]
+    late = [abs(error) for at_s, error in errors if at_s > 61]
     assert max(late) < 1_000_000
     assert max(abs(error) for _, error in errors) > 10_000_000  # it was there
     assert abs(steering.measured_ppb - 20_000) < 3_000

@@ -19,7 +19,7 @@ from engines.errors import SidemanError
 from engines.music import LoopFile
 
 jack = pytest.importorskip("jack", reason="the JACK library is not here", exc_type=OSError)
-bench_sound = pytest.importorskip("bridge.commands.bench_sound")
+bench_clicks = pytest.importorskip("bridge.commands.bench_clicks")
 soundfile = pytest.importorskip("soundfile")
 pytestmark = pytest.mark.jack
 
@@ -56,7 +56,7 @@ def ear(server):
     made = []
 
     def listen(*ports):
-        found = bench_sound.Ear(len(ports), server.RATE, 30)
+        found = bench_clicks.Ear(len(ports), server.RATE, 30)
         made.append(found)
         found.start(list(ports))
         return found
@@ -91,7 +91,7 @@ def loud(found, index=0, least=0.02):
 
 
 def test_clicks_of_loops_of_two_rates_are_each_within_a_sample_of_their_ticks_though_the_tempo_turns(server):
-    results = bench_sound.hear_clicks(7.0, {2: 131_000})
+    results = bench_clicks.hear_clicks(7.0, {2: 131_000})
     for clicks in results:
         assert clicks.found >= clicks.expected - 2  # a busy machine may lose a block
         assert clicks.worst_frames <= 1.0

@@ -1,14 +1,10 @@
-"""Sound, heard on JACK by a client of our own: where clicks of loops land, and what the audio path costs.
-
-Both run on JACK servers of their own on the dummy driver, so that nothing else is in them:
-`python -m bridge.commands.bench_sound clicks --seconds 300` and `python -m bridge.commands.bench_sound load`.
-"""
+"""bench: where clicks of loops land, heard on a JACK server of our own by a client of our own."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -17,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from bridge.commands.figures import Row
 from bridge.messages.stage import (
     Chunk,
     EpochStarted,
@@ -41,6 +39,8 @@ from engines.errors import SidemanError
 from engines.music import LoopFile
 
 BAR, BEAT = 3840, 960
+PERIOD = 512
+TURNED_MBPM = 97_300
 CLICK = 0.9
 HEARD = 0.4
 LEAST_APART_S = 0.02
@@ -253,22 +253,40 @@ def click_frames(heard: Samples, apart: int) -> NDArray[np.int64]:
     return np.array([group[np.argmax(np.abs(heard[group]))] for group in groups if len(group)], np.int64)
 
 
+def click_rows(seconds: float) -> Iterator[Row]:
+    """Clicks of loops of two rates on devices of two rates; the tempo turns after an eighth of the bars.
+
+    In a process of its own, where no ordinary thread keeps the ear's callback waiting.
+    """
+    for rate in (48_000, 44_100):
+        command = [sys.executable, "-m", "bridge.commands.bench_clicks", str(seconds), str(rate)]
+        result = subprocess.run(command, capture_output=True, text=True, timeout=2 * seconds + 120, check=False)
+        if result.returncode:
+            reason = (result.stderr.strip().splitlines() or ["it did not say why"])[-1]
+            yield Row(f"clicks of loops, device of {rate / 1000:g} kHz", f"not here: {reason[:80]}")
+            continue
+        for clicks in msgspec.json.decode(result.stdout.splitlines()[-1], type=list[Clicks]):
+            median_us, worst_us = clicks.clock_us
+            yield Row(
+                f"{clicks.player}, device of {rate / 1000:g} kHz",
+                f"{clicks.found} of {clicks.expected}, worst {clicks.worst_frames:.2f} frames off",
+                "<= 1 frame", clicks.worst_frames <= 1 and clicks.found == clicks.expected,
+            )  # fmt: skip
+            figure = f"{median_us / 1e3:+.3f} ms, worst {worst_us / 1e3:.3f}; {clicks.missed} cycles lost"
+            yield Row("  by our clock", figure)
+
+
 def main() -> int:
-    """Print what is measured."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["clicks"])
-    parser.add_argument("--seconds", type=float, default=300.0)
-    parser.add_argument("--rate", type=int, default=48_000)
-    parser.add_argument("--period", type=int, default=512)
-    args = parser.parse_args()
-    take_realtime()  # an ordinary thread here would keep the ear's callback, and so all of JACK, waiting
-    with jack_server(f"sideman-bench-{os.getpid()}", args.rate, args.period):
-        middle = max(2, round(args.seconds / 4))
-        for clicks in hear_clicks(args.seconds, {middle: 97_300}):
-            median, worst = clicks.clock_us
-            print(f"{clicks.player} on a device of {args.rate} Hz: {clicks.found} of {clicks.expected} clicks")
-            print(f"  worst {clicks.worst_frames:.2f} frames from its tick; {clicks.missed} cycles lost by JACK")
-            print(f"  by our clock {median:+.1f} us, worst {worst:.1f}", flush=True)
+    """Measure in this process, and print it as JSON."""
+    seconds, rate = float(sys.argv[1]), int(sys.argv[2])
+    take_realtime()
+    try:
+        with jack_server(f"sideman-bench-{os.getpid()}", rate, PERIOD):
+            found = hear_clicks(seconds, {max(2, round(seconds / 16)): TURNED_MBPM})
+    except SidemanError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(msgspec.json.encode(found).decode())
     return 0
 
 
