@@ -77,13 +77,13 @@ class Following:
         """When the source wants to be asked again."""
         return now_ns + ASK_NS if self._source else None
 
-    def set_tempo(self, tempo_mbpm: int, now_ns: int) -> list[Message] | None:
-        """Have a tempo be the source's, and so ours; what is to be said of that. None: ours alone is meant."""
-        if self._source is None:
+    def refuses(self, tempo_mbpm: int, now_ns: int) -> Trouble | None:
+        """Have a tempo be the source's too, before it is ours; or why it cannot be."""
+        if self._source is None or not TEMPO_MIN_MBPM <= tempo_mbpm <= TEMPO_MAX_MBPM:
             return None
-        if not TEMPO_MIN_MBPM <= tempo_mbpm <= TEMPO_MAX_MBPM or self._source.set_tempo(tempo_mbpm, now_ns):
-            return []
-        return [Trouble(f"the tempo is {NAMES[self._setup.kind]}'s: set it there, or set sync to internal")]
+        if self._source.set_tempo(tempo_mbpm, now_ns):
+            return None
+        return Trouble(f"the tempo is {NAMES[self._setup.kind]}'s: set it there, or set sync to internal")
 
     def alone(self) -> bool:
         """Whether there is nobody else in the session, whose bars would have to be met."""

@@ -224,8 +224,8 @@ class Stage:
 
     def _apply(self, message: Message) -> None:
         now_ns = self._clock.now_ns()
-        if isinstance(message, Tempo) and (answer := self._following.set_tempo(message.tempo_mbpm, now_ns)) is not None:
-            self._say(*answer)
+        if isinstance(message, Tempo) and (refusal := self._following.refuses(message.tempo_mbpm, now_ns)):
+            self._say(refusal)
             return
         if isinstance(message, Chunk) and message.loop:
             self._patchbay.cue(message.player, message.loop)

@@ -175,14 +175,18 @@ def test_what_cannot_be_opened_is_said_and_we_play_on():
 
 
 def test_the_tempo_goes_to_the_session_and_not_to_a_clock():
-    room = Room(link=Conductor("link", peers=1), midi=Conductor("midi"))
-    assert room.following.set_tempo(90_000, 0) is None  # ours alone
+    link = Conductor("link", peers=1)
+    room = Room(link=link, midi=Conductor("midi"))
+    assert room.following.refuses(90_000, 0) is None  # ours alone
     room.follow(LINK)
-    assert room.following.set_tempo(90_000, 0) == []
+    assert room.following.refuses(5, 0) is None  # the timeline says what is wrong with it
+    assert link.tempo_mbpm == 120_000
+    assert room.following.refuses(90_000, 0) is None
+    assert link.tempo_mbpm == 90_000
     room.go(1000)
     assert room.scheduler.timeline.pieces[-1].tempo_mbpm == 90_000
     room.follow(MIDI)
-    assert [type(message) for message in room.following.set_tempo(100_000, 0)] == [Trouble]
+    assert "MIDI clock" in room.following.refuses(100_000, 0).text
 
 
 def test_the_others_start_and_stop_with_us():

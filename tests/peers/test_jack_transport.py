@@ -10,6 +10,7 @@ import pytest
 from bridge.messages.message import Trouble
 from bridge.messages.stage import (
     OutputSetup,
+    Piece,
     Play,
     PlayerSetup,
     Setup,
@@ -101,6 +102,10 @@ def test_without_a_timebase_master_the_tempo_is_ours(stage, transport):
     stage.tell(Tempo(150_000))
     stage.wait_for(SourceState, lambda state: state.tempo_mbpm == 150_000)
     assert stage.tempo_mbpm == 150_000
+    transport.transport_stop()
+    stage.wait_for(SourceStops)
+    stage.tell(Tempo(90_000))
+    stage.wait_for(Piece, lambda piece: piece.tempo_mbpm == 90_000)  # also while it stands
 
 
 def roll():
