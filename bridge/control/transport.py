@@ -102,8 +102,8 @@ class Transport:
 
     @property
     def playing(self) -> bool:
-        """True from play to stop, also while the first bars are being made."""
-        return self._wanted
+        """True from play to stop, also while the first bars are being made, but not while a source is waited for."""
+        return self._wanted and not self._epochs.armed
 
     @property
     def tempo_mbpm(self) -> int:
@@ -138,13 +138,17 @@ class Transport:
         self._to_stage(Tempo(self._tempo_mbpm))
 
     def play(self) -> None:
-        """Play on from the position; nothing if it plays. Who follows a MIDI clock or JACK plays when that does."""
-        if self._wanted:
-            return
-        self._wanted = True
-        self._epochs.cue(self._position_tick, self._from_here())
+        """Play on from the position; nothing if it plays.
+
+        Who follows a MIDI clock or JACK plays when that does, or when asked again.
+        """
         if self._epochs.armed:
-            self.say(f"ready; {LED[self.sync.kind]} starts us")
+            self._epochs.cue(self._position_tick, Start())
+        elif not self._wanted:
+            self._wanted = True
+            self._epochs.cue(self._position_tick, self._from_here())
+            if self._epochs.armed:
+                self.say(f"ready; {LED[self.sync.kind]} starts us, or play once more")
 
     def stop(self, shared: bool = True) -> None:
         """End every sounding note; the position is kept. shared: others who share starts and stops do so too."""
@@ -236,8 +240,10 @@ class Transport:
             for planner in self.planners:
                 planner.missed(self.song.grid.bar_at(tick).number)
             self._position_tick = tick
-            start = Start(armed=True) if self._rearm else Start(at_ns, quantum_ticks=self._quantum_ticks)
-            self._epochs.cue(tick, start)
+            quantum_ticks = (
+                0 if self.sync.kind in LED else self._quantum_ticks
+            )  # a new stage's source knows no bars yet
+            self._epochs.cue(tick, Start(armed=True) if self._rearm else Start(at_ns, quantum_ticks=quantum_ticks))
 
     def epoch_started(self, message: EpochStarted) -> None:
         """The epoch plays."""

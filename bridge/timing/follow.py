@@ -94,7 +94,7 @@ class Follower:
         if song_offset is None:
             self._offset = round(ahead)
         else:  # the bar is kept: its nearest place in the source's bars is what is aimed at
-            quantum = self._quantum_ticks
+            quantum = reference.grid_ticks or self._quantum_ticks
             self._offset = song_offset + round((ahead - song_offset) / quantum) * quantum
         return ahead - self._offset
 

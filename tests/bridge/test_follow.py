@@ -86,6 +86,18 @@ def test_the_nearest_bar_is_kept_when_the_source_jumps_while_we_play():
     assert ours == pytest.approx(8 * 1920 - 679.7, abs=2)  # bent, by what was missing to the bar
 
 
+def test_a_source_that_knows_no_bar_is_met_at_its_nearest_pulse():
+    session = Session(theirs_mbpm=120_000)
+    ours = session.timeline.tick_at(10_000 * MS)
+    for _ in range(400):
+        session.now_ns += 25 * MS
+        session.timeline.freeze(session.now_ns)
+        exact = session.leader.at(session.now_ns)
+        session.follower.reference(Reference(exact.tick + 1_975.0, exact.at_ns, 120_000, 40), session.now_ns, 0)
+    assert session.timeline.tick_at(session.now_ns) - ours == pytest.approx(15, abs=1.1)
+    assert session.follower.offset == 1_960
+
+
 def test_nothing_is_bent_while_nothing_plays():
     session = Session(tick=123.4, song_offset=None)
     session.go(100 * MS)

@@ -177,7 +177,8 @@ class MidiClockSource:
         if not line.settled and not TEMPO_MIN_MBPM <= tempo_mbpm <= TEMPO_MAX_MBPM:
             return None
         tick = float((line.count - self._zero) * PULSE_TICKS)
-        return Reference(tick, round(line.at_ns(line.count)), tempo_mbpm)
+        grid_ticks = PULSE_TICKS if self._runs is None else 0  # pulses were counted from anywhere
+        return Reference(tick, round(line.at_ns(line.count)), tempo_mbpm, grid_ticks)
 
     def _look_for_silence(self, now_ns: int) -> None:
         period_ns = self._line.period_ns

@@ -15,11 +15,15 @@ from engines.errors import SidemanError
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Where a source is: its own position in ticks of ours (960 a beat) at at_ns (perf_counter), and its tempo then."""
+    """Where a source is: its own position in ticks of ours (960 a beat) at at_ns (perf_counter), and its tempo then.
+
+    grid_ticks: where the position is known only but for a multiple of so many ticks; 0: it is known
+    """
 
     tick: float
     at_ns: int
     tempo_mbpm: int
+    grid_ticks: int = 0
 
 
 SourceEvent = Reference | SourcePlays | SourceStops | Trouble
