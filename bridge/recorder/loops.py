@@ -10,8 +10,9 @@ from bridge.messages.stage import Piece
 from bridge.sound.clock import ClockPiece, FrameClock
 from bridge.sound.grid import Grid
 from bridge.sound.kit import RATE, Samples
-from bridge.sound.loops import LoopPlayer, Take
+from bridge.sound.loops import LoopPlayer
 from bridge.sound.prepare import prepared
+from bridge.sound.takes import Take
 from bridge.timing.timeline import TempoMap
 from engines.errors import SidemanError
 from engines.music import LoopFile

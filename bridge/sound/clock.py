@@ -123,9 +123,7 @@ class Earliest:
         self._end = frame + self._tenth_frames
         self._tenths += 1
         jumped = abs(self._least - self._told) > JUMP_NS
-        if jumped:
-            self._second_least, self._second_found = self._least, self._found
-        elif self._least < self._second_least:
+        if jumped or self._least < self._second_least:
             self._second_least, self._second_found = self._least, self._found
         self._least = _NEVER
         if self._tenths < 10 and not jumped:

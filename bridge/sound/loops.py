@@ -8,19 +8,18 @@ few cents' worth, as a clock that is followed makes all the time, stays a tape.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
 from bridge.sound.grid import Grid
 from bridge.sound.kit import Samples
+from bridge.sound.takes import FADE_S, Entry, Take, Turn, Want
 from engines.music import LoopFile
 from engines.sinc import SincReader
 
 OnTempo = Literal["stretch", "finish"]
 
-FADE_S = 0.010
 TAPE = 0.006
 """A tempo that is off by less is not worth a stretched loop: ten cents."""
 
@@ -28,48 +27,10 @@ STEP = 0.002
 """A step of less is no seam, nor one that the loops themselves make nearby."""
 
 CUED_MAX = 8
+STRETCHED_AHEAD = 2
+"""Of what is cued, so many are stretched before it is known that they play."""
+
 REPEATS_MAX = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Want:
-    """A loop at a tempo, from a tick of its own on, as somebody has to prepare it."""
-
-    loop: LoopFile
-    tempo_mbpm: int
-    from_tick: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Take:
-    """A prepared loop: frames (n, 2) at the device's rate, of which index 0 is its tick from_tick.
-
-    The last FADE_S of frames are there only to be faded out, behind its end.
-    """
-
-    frames: Samples
-    tempo_mbpm: int
-    from_tick: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """From a frame on an entry sounds by this take; from position `free` at its own speed, or else by the grid."""
-
-    frame: int
-    take: Take
-    faded: bool
-    free: float | None = None
-
-
-@dataclass(slots=True)
-class Entry:
-    """A loop, or a repetition of it, from stage tick `tick` to `end`."""
-
-    tick: int
-    end: int
-    loop: LoopFile
-    turns: list[Turn] = field(default_factory=list)
 
 
 class LoopPlayer:
@@ -288,7 +249,7 @@ class LoopPlayer:
         bent = [entry for entry in self._entries if self._bent(entry, grid) and not self._better(entry, grid)]
         return [self._stretched(entry, grid) for entry in bent] + [
             Want(loop, grid.tempo_mbpm)
-            for loop in self._cued
+            for loop in self._cued[-STRETCHED_AHEAD:]
             if _off(grid.tempo_mbpm, loop.tempo_mbpm) and _whole(loop) in self._takes
         ]
 

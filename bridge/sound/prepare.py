@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bridge.sound.kit import Samples
-from bridge.sound.loops import FADE_S, Want
+from bridge.sound.takes import FADE_S, Want
 from bridge.timing.timeline import NS_MBPM_PER_TICK
 from engines.errors import SidemanError
 from engines.music import LoopFile

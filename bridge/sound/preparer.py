@@ -12,8 +12,8 @@ from pathlib import Path
 
 from bridge.channel import Channel, ChannelClosedError
 from bridge.messages.sound import NotPrepared, Prepare, Prepared
-from bridge.sound.loops import Want
 from bridge.sound.prepare import prepared
+from bridge.sound.takes import Want
 from engines.errors import SidemanError
 
 

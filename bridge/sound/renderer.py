@@ -43,6 +43,9 @@ from engines.errors import SidemanError
 ToRenderer = RendererSetup | SoundNote | SoundSilence | CueLoop | StartLoop | Fader | Piece
 
 PART_FRAMES = 1024
+CLOCK_TRIES = 100
+"""The device may just be writing it."""
+
 WAIT_MIN_S, WAIT_MAX_S = 0.002, 0.010
 
 
@@ -195,7 +198,7 @@ def fader_of(message: Fader) -> tuple[float, float]:
 def serve(channel: Channel, desk: Desk) -> None:
     """Write a strip until the stage goes."""
     first = channel.first()
-    clock = desk.clock()
+    clock = next((clock for clock in (desk.clock() for _ in range(CLOCK_TRIES)) if clock), None)
     if not isinstance(first, RendererSetup) or clock is None:
         return
     try:

@@ -15,8 +15,8 @@ import numpy as np
 
 from bridge.channel import Channel, ChannelClosedError, inherited_by, module_command, pair
 from bridge.messages.sound import FromPreparer, NotPrepared, Prepare, Prepared
-from bridge.sound.loops import Take, Want
 from bridge.sound.prepare import prepared
+from bridge.sound.takes import Take, Want
 from engines.errors import SidemanError
 
 SHORT_S = 12.0

@@ -115,7 +115,8 @@ def test_a_note_sounds_at_its_moment_and_mute_and_pan_are_heard(audio, ear):
     )
 
 
-def test_a_renderer_that_is_killed_is_replaced_and_plays_the_loop_on(audio, ear, tmp_path):
+@pytest.mark.parametrize("ended_by", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_renderer_that_is_killed_or_hangs_is_replaced_and_plays_the_loop_on(audio, ear, tmp_path, ended_by):
     output = audio()
     tone = 0.3 * np.sin(2 * np.pi * 400 * np.arange(96_000) / 48_000)
     soundfile.write(tmp_path / "tone.wav", tone.astype(np.float32), 48_000, subtype="FLOAT")
@@ -123,7 +124,7 @@ def test_a_renderer_that_is_killed_is_replaced_and_plays_the_loop_on(audio, ear,
     found = ear("sound test sound:keys_left")
     output.loop_starts(loop, 0, 60 * 3840)
     wait_for(output, lambda _: loud(found))
-    os.kill(output._process.pid, signal.SIGKILL)
+    os.kill(output._process.pid, ended_by)
     time.sleep(0.3)
     silent = found.cycles[-1][0] - found.first
     wait_for(output, lambda _: loud(found) > silent + 20_000)

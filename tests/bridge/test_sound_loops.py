@@ -9,8 +9,9 @@ pytest.importorskip("soxr")
 from bridge.messages.stage import Piece  # noqa: E402
 from bridge.sound.clock import ClockPiece, FrameClock  # noqa: E402
 from bridge.sound.grid import Grid  # noqa: E402
-from bridge.sound.loops import LoopPlayer, Take, Want  # noqa: E402
+from bridge.sound.loops import LoopPlayer  # noqa: E402
 from bridge.sound.prepare import frames_of, prepared, stretched  # noqa: E402
+from bridge.sound.takes import Take, Want  # noqa: E402
 from bridge.timing.timeline import NS_MBPM_PER_TICK, TempoMap  # noqa: E402
 from engines.errors import SidemanError  # noqa: E402
 from engines.music import LoopFile  # noqa: E402

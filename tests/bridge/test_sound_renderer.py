@@ -10,10 +10,10 @@ from bridge.sound.clock import ClockPiece, FrameClock
 from bridge.sound.console import Console
 from bridge.sound.desk import BLOCK, PLAYED, RATE, STARVED_FRAMES, WRITTEN, Desk
 from bridge.sound.kit import Kit
-from bridge.sound.loops import Take
 from bridge.sound.mixer import Hit, Mixer
 from bridge.sound.prepare import prepared
 from bridge.sound.renderer import Renderer, fader_of
+from bridge.sound.takes import Take
 from engines.errors import SidemanError
 from engines.music import LoopFile
 

@@ -27,9 +27,9 @@ from bridge.messages.sound import (
     StartLoop,
 )
 from bridge.messages.stage import EpochStarted, Event, Piece, PlayerSetup, Stopped
-from bridge.sound.desk import BLOCK, CALLBACKS, ERROR_NS, LATE_FRAMES, PPB, STARVATIONS, STARVED_FRAMES, XRUNS
+from bridge.sound.desk import BLOCK, CALLBACKS, ERROR_NS, LATE_FRAMES, PPB, STARVATIONS, STARVED_FRAMES, WRITTEN, XRUNS
 from bridge.stage.outputs.output import Rack
-from bridge.stage.outputs.sound_device import LEAD_MAX_NS, SoundDevice, end, inheriting
+from bridge.stage.outputs.sound_device import LEAD_MAX_NS, Leavers, SoundDevice, inheriting
 from bridge.timing.timeline import TempoMap
 from engines.errors import SidemanError
 from engines.music import LoopFile
@@ -40,6 +40,9 @@ UNHEARD = "unheard"
 SETTLE_S = 3.0
 RETRY_NS = 1_000_000_000
 STATUS_NS = 1_000_000_000
+HANGS_NS = 1_000_000_000
+"""A renderer that has written nothing for so long is replaced."""
+
 QUIET_NS = 10_000_000_000
 """How the sound fares is told at most once a second; where nothing new has happened, once in so long besides."""
 
@@ -91,9 +94,11 @@ class AudioOutput:
         self._strip = 0
         self._later_ns = 0
         self._opening = 0
+        self._leavers = Leavers()
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
         self._up = False
+        self._wrote_ns = 0
         self._news: list[Message] = []
         self._next_try_ns = 0
         self._next_status_ns = 0
@@ -178,10 +183,11 @@ class AudioOutput:
         device = self._device
         if not device:
             return []
+        self._leavers.look()
         news, self._news = [*self._news, *device.poll(now_ns), *self._heard()], []
         if not device.present:
             self._drop()
-        elif (self._channel is None or self._opening != device.openings) and now_ns >= self._next_try_ns:
+        elif self._gone(device, now_ns) and now_ns >= self._next_try_ns:
             self._next_try_ns = now_ns + RETRY_NS
             self._drop()
             self._spawn()
@@ -190,6 +196,7 @@ class AudioOutput:
     def close(self) -> None:
         """End the renderer; the rack closes the device."""
         self._drop()
+        self._leavers.wait()
         self._device = None
 
     def _spawn(self) -> None:
@@ -233,6 +240,15 @@ class AudioOutput:
         self._up = self._up or any(isinstance(message, RendererReady) for message in news)
         return [message for message in news if not isinstance(message, RendererReady)]
 
+    def _gone(self, device: SoundDevice, now_ns: int) -> bool:
+        """Whether there has to be another renderer: it has died, hangs, or writes for a device that was opened anew."""
+        desk = device.desk
+        if self._channel is None or self._opening != device.openings or desk is None:
+            return True
+        if not self._up or desk.strip(self._strip, WRITTEN) >= desk.played:
+            self._wrote_ns = now_ns
+        return now_ns - self._wrote_ns > HANGS_NS
+
     def _status(self, device: SoundDevice, now_ns: int) -> list[Message]:
         desk = device.desk
         if not desk or not desk.words[CALLBACKS] or now_ns < self._next_status_ns:
@@ -268,5 +284,4 @@ class AudioOutput:
         process, self._process = self._process, None
         if channel:
             channel.close()
-        if process:
-            end(process)
+        self._leavers.add(process)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import time
 from typing import Any
 
 from bridge.channel import Channel, ChannelClosedError, inherited_by, module_command, pair
@@ -12,12 +13,18 @@ from bridge.messages.message import Message, Trouble
 from bridge.messages.sound import DeviceReady, DeviceSetup, DeviceWired, FromDevice, StripAdded
 from bridge.messages.stage import Connections, PortChanged
 from bridge.sound.ahead import guard_frames, ready_frames
-from bridge.sound.desk import STRIPS, Desk
+from bridge.sound.desk import CALLBACKS, STRIPS, Desk
 from engines.errors import SidemanError
 
 RETRY_NS = 5_000_000_000
+PATIENCE_S = 0.3
+"""For a process that is to leave by itself."""
+
 START_S = 10.0
 """How long a device may take to be opened when the stage is set up."""
+
+HANGS_NS = 4_000_000_000
+"""A process whose device has not asked for frames for so long, and that has not left by itself, is ended."""
 
 HOP_NS = 4_000_000
 """For the way to the renderer, and for what it renders again there."""
@@ -38,12 +45,15 @@ class SoundDevice:
         self._wires = dict(reconnect)
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
+        self._leavers = Leavers()
         self._strips: list[str] = []
         self._trouble = ""
         self._lost = False
         self._next_try_ns = 0
         self._news: list[Message] = []
         self._latency_ns = 0
+        self._callbacks = -1
+        self._called_ns = 0
         self.name = {"": "the default sound device", "jack": "JACK"}.get(device, device)
         self.desk: Desk | None = None
         self.present = False
@@ -95,7 +105,10 @@ class SoundDevice:
     def poll(self, now_ns: int) -> list[Message]:
         """See whether it lives; open it again now and then if it does not. Each piece of news is told once."""
         was_present = self.present
+        self._leavers.look()
         self._take_in()
+        if self.present and self._hangs(now_ns):
+            self._drop()
         if was_present and not self.present:
             self._lost = True
             self._next_try_ns = now_ns + RETRY_NS
@@ -112,9 +125,16 @@ class SoundDevice:
     def close(self) -> None:
         """Let it fade out and leave. May be called twice."""
         self._drop()
+        self._leavers.wait()
         desk, self.desk = self.desk, None
         if desk:
             desk.close()
+
+    def _hangs(self, now_ns: int) -> bool:
+        callbacks = self.desk.words[CALLBACKS] if self.desk else 0
+        if callbacks != self._callbacks:
+            self._callbacks, self._called_ns = callbacks, now_ns
+        return now_ns - self._called_ns > HANGS_NS
 
     def _spawn(self) -> None:
         desk = self.desk
@@ -161,8 +181,7 @@ class SoundDevice:
         process, self._process = self._process, None
         if channel:
             channel.close()
-        if process:
-            end(process)
+        self._leavers.add(process)
 
 
 def inheriting(theirs: Any, desk: Desk) -> dict[str, Any]:
@@ -173,10 +192,30 @@ def inheriting(theirs: Any, desk: Desk) -> dict[str, Any]:
     return arguments
 
 
-def end(process: subprocess.Popen[bytes], patience_s: float = 0.3) -> None:
-    """Wait a moment for a process whose channel has been closed, and kill it if it stays."""
-    try:
-        process.wait(patience_s)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+class Leavers:
+    """Processes whose channels have been closed: they have a moment to leave by themselves. Only `wait` waits."""
+
+    def __init__(self) -> None:
+        self._processes: list[tuple[subprocess.Popen[bytes], float]] = []
+
+    def add(self, process: subprocess.Popen[bytes] | None) -> None:
+        """One more."""
+        if process:
+            self._processes.append((process, time.monotonic() + PATIENCE_S))
+
+    def look(self) -> None:
+        """Forget who has left; end who has not in time."""
+        for process, until_s in self._processes:
+            if time.monotonic() > until_s:
+                process.kill()
+        self._processes = [(process, until_s) for process, until_s in self._processes if process.poll() is None]
+
+    def wait(self) -> None:
+        """Wait for all."""
+        for process, until_s in self._processes:
+            try:
+                process.wait(max(0.0, until_s - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._processes.clear()

@@ -1,0 +1,52 @@
+"""What is known of a loop that plays: what somebody has to prepare, what was prepared, and what sounds when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bridge.sound.kit import Samples
+from engines.music import LoopFile
+
+FADE_S = 0.010
+"""Of a seam, and of a loop that enters or ends in its middle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A loop at a tempo, from a tick of its own on, as somebody has to prepare it."""
+
+    loop: LoopFile
+    tempo_mbpm: int
+    from_tick: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Take:
+    """A prepared loop: frames (n, 2) at the device's rate, of which index 0 is its tick from_tick.
+
+    The last FADE_S of frames are there only to be faded out, behind its end.
+    """
+
+    frames: Samples
+    tempo_mbpm: int
+    from_tick: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """From a frame on an entry sounds by this take; from position `free` at its own speed, or else by the grid."""
+
+    frame: int
+    take: Take
+    faded: bool
+    free: float | None = None
+
+
+@dataclass(slots=True)
+class Entry:
+    """A loop, or a repetition of it, from stage tick `tick` to `end`."""
+
+    tick: int
+    end: int
+    loop: LoopFile
+    turns: list[Turn] = field(default_factory=list)
