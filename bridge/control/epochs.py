@@ -152,11 +152,10 @@ class Epochs:
         self._told = True
         bar = self._song.grid.bar_at(self.position_tick)
         count_in = start.count_in_bars * bar.length_ticks
-        at_ns, delay_ms = start.at_ns, DELAY_MS
+        at_ns = start.at_ns
         if at_ns is not None and not start.led:
-            delay_ms = max(delay_ms, (at_ns - self._now_ns()) // 1_000_000)
-            at_ns = None
-        self._to_stage(Play(self.number, self.position_tick, delay_ms, at_ns, start.quantum_ticks, count_in))
+            at_ns = max(at_ns, self._now_ns() + DELAY_MS * 1_000_000)
+        self._to_stage(Play(self.number, self.position_tick, DELAY_MS, at_ns, start.quantum_ticks, count_in))
         if count_in and self.clicker:
             self._to_stage(self._clicks(count_in, bar.meter.beat_ticks, bar.length_ticks))
 

@@ -240,9 +240,7 @@ class Transport:
             for planner in self.planners:
                 planner.missed(self.song.grid.bar_at(tick).number)
             self._position_tick = tick
-            quantum_ticks = (
-                0 if self.sync.kind in LED else self._quantum_ticks
-            )  # a new stage's source knows no bars yet
+            quantum_ticks = 1 if self.sync.kind in LED else self._quantum_ticks  # a new clock is met at any tick
             self._epochs.cue(tick, Start(armed=True) if self._rearm else Start(at_ns, quantum_ticks=quantum_ticks))
 
     def epoch_started(self, message: EpochStarted) -> None:

@@ -152,7 +152,7 @@ def test_who_waits_for_a_source_plays_when_asked_again():
     room.clock.advance(300 * MS)
     room.transport.stage_back()
     room.transport.piece(Piece(0, room.clock.now_ns(), 120_000))
-    assert room.told[-1] == Play(3, BAR, 1_700)  # at its bar, and not at one that the clock's new count would have
+    assert room.told[-1] == Play(3, BAR, at_ns=7_000 * MS, quantum_ticks=1)  # at its bar, whatever the clock counts
 
 
 @in_a_loop
@@ -202,7 +202,7 @@ def test_playing_on_while_the_source_runs_is_at_a_bar_of_its():
 def test_others_in_the_session_start_and_stop_us():
     room = Room(SyncSetup("link", start_stop=True))
     room.transport.source_plays(SourcePlays(-1, 6_000 * MS))
-    assert room.told == [Play(1, 0, 1_000 - SLACK_NS // MS, quantum_ticks=BAR)]
+    assert room.told == [Play(1, 0, at_ns=6_000 * MS - SLACK_NS, quantum_ticks=BAR)]
     room.stage_started()
     room.transport.source_plays(SourcePlays(-1, 6_100 * MS))
     assert len(room.told) == 1
@@ -274,7 +274,7 @@ def test_a_new_stage_goes_on_at_the_next_bar_or_still_waits(sync):
     room.transport.stage_back()
     room.transport.piece(Piece(0, room.clock.now_ns(), 120_000))
     if sync is None:
-        assert room.told[-1] == Play(2, BAR, 1_000)
+        assert room.told[-1] == Play(2, BAR, at_ns=7_000 * MS)
     else:
         assert room.told == []
         room.transport.source_plays(SourcePlays(0, 8_000 * MS))
