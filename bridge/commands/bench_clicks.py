@@ -39,7 +39,8 @@ from engines.errors import SidemanError
 from engines.music import LoopFile
 
 BAR, BEAT = 3840, 960
-PERIOD = 512
+PERIOD = 2048
+"""Long, so that a busy machine loses no cycle: after that JACK's frames are another clock."""
 TURNED_MBPM = 97_300
 CLICK = 0.9
 HEARD = 0.4

@@ -114,12 +114,19 @@ class AudioOutput:
         self._device = rack.shared(
             f"sound {name}", SoundDevice, lambda: SoundDevice(name, rack.client_name, rack.reconnect)
         )
-        heard_on = self._device.start()
+        if not self._target.unheard:  # who asks for sound has a device, most likely: both start at once
+            self._launch()
+        try:
+            heard_on = self._device.start()
+        except SidemanError:
+            self._drop()
+            raise
         self._strip = self._device.add(self._player)
         needs_ns = self._device.needs_ns(rewinds=not self._target.font)
         self.lead_ns = min(LEAD_MAX_NS, needs_ns)
         self._later_ns = needs_ns - self.lead_ns
-        self._spawn()
+        self._launch()
+        self._brief()
         until = ", until something is connected to its MIDI" if self._target.unheard else ""
         return f"sound: {self._player} on {heard_on}{until}"
 
@@ -190,7 +197,8 @@ class AudioOutput:
         elif self._gone(device, now_ns) and now_ns >= self._next_try_ns:
             self._next_try_ns = now_ns + RETRY_NS
             self._drop()
-            self._spawn()
+            self._launch()
+            self._brief()
         return news + self._status(device, now_ns)
 
     def close(self) -> None:
@@ -199,22 +207,27 @@ class AudioOutput:
         self._leavers.wait()
         self._device = None
 
-    def _spawn(self) -> None:
+    def _launch(self) -> None:
+        """Start a renderer, unless there is one."""
         device = self._device
-        if not device or not device.desk:
+        if not device or self._channel:
             return
-        self._opening = device.openings
+        desk = device.shared_desk()
         self._up = False
         mine, theirs = pair()
         accepts: Any = FromRenderer
         with theirs:
             self._process = subprocess.Popen(
-                [*module_command("bridge.sound.renderer", theirs.fileno()), device.desk.handle],
+                [*module_command("bridge.sound.renderer", theirs.fileno()), desk.handle],
                 stdin=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                **inheriting(theirs, device.desk),
+                **inheriting(theirs, desk),
             )
         self._channel = Channel(mine, accepts)
+
+    def _brief(self) -> None:
+        """Tell it all there is to know, now that the device plays."""
+        self._opening = self._device.openings if self._device else 0
         self._say(RendererSetup(self._strip, self._target.font, self._target.finish, self._later_ns))
         self._say(self._fader)
         for piece in self._tempo.pieces[-PIECES_TOLD:] if self._tempo else ():

@@ -66,8 +66,6 @@ class SoundDevice:
         """
         if self.present:
             return self.name
-        if self.desk is None:
-            self.desk = Desk.create()
         self._spawn()
         while self._channel and not self.present and self._channel.wait(START_S):
             self._take_in()
@@ -76,6 +74,12 @@ class SoundDevice:
             self.close()
             raise SidemanError(trouble)
         return self.name
+
+    def shared_desk(self) -> Desk:
+        """The desk, from when it is first wanted."""
+        if self.desk is None:
+            self.desk = Desk.create()
+        return self.desk
 
     def add(self, player: str) -> int:
         """A strip for a player; its number. Raises SidemanError when there are too many."""
@@ -137,9 +141,7 @@ class SoundDevice:
         return now_ns - self._called_ns > HANGS_NS
 
     def _spawn(self) -> None:
-        desk = self.desk
-        if desk is None:
-            return
+        desk = self.shared_desk()
         desk.reset()
         mine, theirs = pair()
         accepts: Any = FromDevice
