@@ -188,8 +188,10 @@ class LoopPlayer:
         if turn.free is not None:
             return turn.free + (frame - turn.frame), 1.0, 1 << 62
         found = grid.read(frame, entry.tick + turn.take.from_tick, turn.take.tempo_mbpm)
-        start = grid.frame_at(entry.tick)
-        return found.position + start - round(start), found.slope, found.end
+        if found.position < 1:  # later on, what the device's clock was at the start is not known any more
+            start = grid.frame_at(entry.tick)
+            entry.shift = round(start) - start
+        return found.position - entry.shift, found.slope, found.end
 
     def _cut(self, before: Entry, after: Entry, frame: int, grid: Grid) -> bool:
         """Whether one loop can follow the other as they are: no step is heard, or the second begins with an attack."""

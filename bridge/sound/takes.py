@@ -44,9 +44,13 @@ class Turn:
 
 @dataclass(slots=True)
 class Entry:
-    """A loop, or a repetition of it, from stage tick `tick` to `end`."""
+    """A loop, or a repetition of it, from stage tick `tick` to `end`.
+
+    shift: by how much of a frame it begins later than its tick, so that it begins on a whole one
+    """
 
     tick: int
     end: int
     loop: LoopFile
+    shift: float = 0.0
     turns: list[Turn] = field(default_factory=list)

@@ -1,5 +1,6 @@
 """The desk and the console: frames through shared memory, faders without clicks, starvation that keeps the grid."""
 
+import os
 import subprocess
 import sys
 
@@ -120,6 +121,26 @@ def test_another_process_sees_it_over_the_inherited_descriptor(desk):
     subprocess.run([sys.executable, "-c", program, desk.handle], check=True, **inherited)
     assert desk.ring(7)[11].tolist() == [0.5, -0.25]
     assert SIZE < 5_000_000
+
+
+def test_it_works_where_memory_has_no_descriptor_of_its_own(monkeypatch):
+    monkeypatch.delattr("os.memfd_create", raising=False)
+    here = Desk.create()
+    there = Desk.attach(str(os.dup(here.descriptor)))
+    here.ring(1)[5] = (0.25, 1.0)
+    assert there.ring(1)[5].tolist() == [0.25, 1.0]
+    there.close()
+    here.close()
+
+
+def test_a_desk_is_found_by_its_path_where_descriptors_are_not_inherited(tmp_path):
+    path = tmp_path / "desk"
+    path.write_bytes(bytes(SIZE))
+    one, other = Desk.attach(str(path)), Desk.attach(str(path))
+    one.set_strip(2, WRITTEN, 77)
+    assert other.strip(2, WRITTEN) == 77
+    one.close()
+    other.close()
 
 
 def test_what_lies_in_a_ring_from_an_earlier_time_is_not_heard(desk):

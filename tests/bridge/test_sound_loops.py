@@ -252,6 +252,24 @@ def test_a_bent_device_clock_moves_clicks_by_less_than_a_sample_and_the_sound_go
     assert abs(expected[-1] - 31 * 24_000) > 100
 
 
+def test_a_long_loop_on_a_clock_that_is_bent_every_second_goes_on_without_a_jump(tmp_path):
+    at = np.arange(20 * 48_000)
+    tone = (0.5 * np.sin(2 * np.pi * 1_000 * at / 48_000)).astype(np.float32)
+    path = tmp_path / "tone.wav"
+    soundfile.write(path, tone, 48_000, subtype="FLOAT")
+    player = Player(48_000, 96_001)
+    player.start(LoopFile(str(path), 48_000, len(tone), 1, 32 * BEAT, 96_000), 0, 32 * BEAT)
+    for second in range(1, 20):
+        frame = second * 48_000 + 13
+        bend = 150_000 + 7_000 * (second % 3)
+        at_ns = START_NS + round(player.grid.clock.ns_since(frame, START_NS))
+        player.grid.clock = player.grid.clock.and_then(ClockPiece(frame, at_ns, bend))
+        player.play_until(player.grid.tick_at(frame))
+    sound = player.play_until(30 * BEAT)[:, 0]
+    curve = np.diff(sound[100:], 2)
+    assert np.abs(curve).max() < 1.1 * 0.5 * (2 * np.pi * 1_000 / 48_000) ** 2
+
+
 def test_attacks_are_found_where_they_are():
     sound = np.zeros((48_000, 2), np.float32)
     ring = np.exp(-np.arange(8_000) / 2_000) * np.sin(np.arange(8_000) / 20)

@@ -159,7 +159,7 @@ class Rack:
         self._shared: dict[str, Closable] = {}
 
     def shared(self, key: str, kind: type[T], make: Callable[[], T]) -> T:
-        """What this rack has under a key, made at the first call: a JACK client, the monitor of a sound device."""
+        """What this rack has under a key, made at the first call: a JACK client, a sound device."""
         if key not in self._shared:
             self._shared[key] = make()
         found = self._shared[key]
