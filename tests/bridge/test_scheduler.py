@@ -26,7 +26,9 @@ class Session:
 
     def __init__(self, tempo_mbpm=120_000, leads_ns=(0,), players=("drums",)):
         self.clock = FakeClock()
-        self.scheduler = Scheduler([Player(name, 10, tuple(Line(lead_ns) for lead_ns in leads_ns)) for name in players], tempo_mbpm, 0)
+        self.scheduler = Scheduler(
+            [Player(name, 10, tuple(Line(lead_ns) for lead_ns in leads_ns)) for name in players], tempo_mbpm, 0
+        )
         self.replies = []
         self.events = []
 
