@@ -52,7 +52,7 @@ class Following:
         if source is None:
             return [self._state()]
         self._source = source
-        self._follower.begin(setup.quantum_ticks, source.tolerance_ns)
+        self._follower.begin(setup.quantum_ticks)
         self._next_tell_ns = now_ns
         return [Trouble(line)]
 
@@ -61,7 +61,9 @@ class Following:
         if self._source is None:
             return []
         said: list[Message] = []
-        for event in self._source.poll(now_ns):
+        events = self._source.poll(now_ns)
+        self._follower.tolerance_ns = self._source.tolerance_ns
+        for event in events:
             if isinstance(event, Reference):
                 said += self._reference(event, now_ns)
             else:

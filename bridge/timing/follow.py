@@ -23,12 +23,15 @@ TOLERANCE_NS = 20_000
 
 
 class Follower:
-    """Turns references into pieces of a timeline, which whoever calls has frozen as far as it must be."""
+    """Turns references into pieces of a timeline, which whoever calls has frozen as far as it must be.
+
+    tolerance_ns: an error that is no larger is left alone
+    """
 
     def __init__(self, timeline: Timeline) -> None:
+        self.tolerance_ns = TOLERANCE_NS
         self._timeline = timeline
         self._quantum_ticks = QUANTUM_TICKS
-        self._tolerance_ns = TOLERANCE_NS
         self._offset: int | None = None
 
     @property
@@ -36,11 +39,10 @@ class Follower:
         """How many ticks the source's position is ahead of ours; None before the first reference."""
         return self._offset
 
-    def begin(self, quantum_ticks: int, tolerance_ns: int) -> None:
+    def begin(self, quantum_ticks: int) -> None:
         """Follow a source from its next reference on; positions that agree modulo the quantum are the same to it."""
         self._offset = None
         self._quantum_ticks = quantum_ticks
-        self._tolerance_ns = tolerance_ns
 
     def release(self) -> None:
         """Nothing hangs on the offset any more; the next reference fixes it."""
@@ -101,7 +103,7 @@ class Follower:
     def _on_time(self, reference: Reference, tick: int) -> bool:
         """Whether our ticks meet the source's there, and a beat later as well."""
         errors_ns = (self._timeline.ns_at(at) - self._source_ns(reference, at) for at in (tick, tick + TICKS_PER_BEAT))
-        return all(abs(error_ns) <= self._tolerance_ns for error_ns in errors_ns)
+        return all(abs(error_ns) <= self.tolerance_ns for error_ns in errors_ns)
 
     def _source_ns(self, reference: Reference, tick: int) -> float:
         """When the source is where our tick is."""

@@ -29,7 +29,7 @@ class Session:
     def __init__(self, ours_mbpm=120_000, theirs_mbpm=120_000, tick=0.0, look_ahead_ns=0, song_offset=0):
         self.timeline = Timeline(0, ours_mbpm)
         self.follower = Follower(self.timeline)
-        self.follower.begin(BAR, 20_000)
+        self.follower.begin(BAR)
         self.leader = Leader(theirs_mbpm, tick)
         self.look_ahead_ns, self.song_offset = look_ahead_ns, song_offset
         self.now_ns, self.pieces = 0, []
@@ -118,7 +118,7 @@ def test_a_position_that_the_source_names_is_the_offset():
 
 def test_references_that_scatter_within_the_tolerance_change_nothing():
     session = Session()
-    session.follower.begin(BAR, 200_000)
+    session.follower.tolerance_ns = 200_000
     session.go(1_000 * MS)
     settled = len(session.pieces)
     for number in range(400):

@@ -53,7 +53,7 @@ class Source(Protocol):
 
     @property
     def tolerance_ns(self) -> int:
-        """How far its references scatter: smaller errors are left alone."""
+        """How far its references scatter now: smaller errors are left alone."""
         ...
 
     def open(self) -> str:
