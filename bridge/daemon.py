@@ -122,7 +122,7 @@ class Daemon:
             self.on_message,
         )
         self._set, self._options, self._view = set_, options, view
-        self.status = Status(set_.seed, self.transport, self.stagehand, self.players)
+        self.status = Status(set_.seed, self.transport, self.sync, self.stagehand, self.players)
         self._keyboard = Keyboard(self.surface, tuple(self.players), self.on_message, self.stop)
         self._watch = Watch(
             self.song, self.transport, time.perf_counter_ns,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bridge.control.stagehand import Stagehand
+from bridge.control.sync import SyncDesk
 from bridge.control.transport import Transport
 from bridge.messages.sound import SoundStatus
 from bridge.messages.stage import AskStatus
@@ -15,9 +16,12 @@ from engines.parameter import Value
 class Status:
     """Collects the figures. Those of the stage are those of the question before: an answer waits for nobody."""
 
-    def __init__(self, seed: int, transport: Transport, stagehand: Stagehand, players: Mapping[str, Player]) -> None:
+    def __init__(
+        self, seed: int, transport: Transport, sync: SyncDesk, stagehand: Stagehand, players: Mapping[str, Player]
+    ) -> None:
         self._seed = seed
         self._transport = transport
+        self._sync = sync
         self._stagehand = stagehand
         self._players = players
         self._sound: dict[str, SoundStatus] = {}
@@ -30,6 +34,7 @@ class Status:
         """Names and values in turn."""
         self._stagehand.send(AskStatus())
         figures: list[Value] = ["playing", self._transport.playing, "seed", self._seed]
+        figures += ["sync", self._sync.followed, "peers", self._sync.state()[4]]
         stage = self._stagehand.status
         if stage is not None:
             figures += ["events", stage.events, "late_p99_us", stage.late_p99_us, "late_max_us", stage.late_max_us]
