@@ -91,6 +91,11 @@ class ClockLine:
         return self._line.period_ns if self._line else None
 
     @property
+    def sigma_ns(self) -> float:
+        """How far arrivals scatter; 0 where that is not known."""
+        return self._sigma_ns or 0.0
+
+    @property
     def settled(self) -> bool:
         """Whether there are arrivals enough, or a tempo from before a pause."""
         return self._line is not None and (len(self._points) >= SETTLED or self._prior_ns is not None)

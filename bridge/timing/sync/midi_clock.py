@@ -21,7 +21,9 @@ PULSES_PER_SIXTEENTH = 6
 NS_MBPM_PER_PULSE = 60 * 10**9 * 1000 / PULSES_PER_BEAT
 
 TOLERANCE_NS = 100_000
-"""The line through pulses with a millisecond of jitter scatters by .15 ms: it bends our tempo three times a second."""
+TOLERANCE_SIGMAS = 0.4
+"""The line through pulses with a millisecond of jitter scatters by .15 ms: errors that are no larger than one of these
+are left alone, so that a poor clock does not bend our tempo at every pulse."""
 
 SILENCE_NS = 500_000_000
 SILENCE_PULSES = 4
@@ -45,7 +47,6 @@ class MidiClockSource:
     """
 
     kind: SyncKind = "midi"
-    tolerance_ns = TOLERANCE_NS
 
     def __init__(self, midi_input: Input) -> None:
         self._input = midi_input
@@ -61,6 +62,11 @@ class MidiClockSource:
         self._startless = False
         self._first = 0
         self._gone = False
+
+    @property
+    def tolerance_ns(self) -> int:
+        """By the scatter of the pulses."""
+        return max(TOLERANCE_NS, round(TOLERANCE_SIGMAS * self._line.sigma_ns))
 
     def open(self) -> str:
         """Open the input and hear its clock. Raises SidemanError where there is no MIDI."""
