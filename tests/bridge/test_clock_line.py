@@ -101,12 +101,46 @@ def test_a_tempo_that_jumps_is_known_again_within_two_beats(before, after):
     assert tempi[-1] == pytest.approx(after, abs=0.1)
 
 
-def test_a_phase_that_jumps_is_met_within_a_beat():
+def test_a_phase_that_jumps_by_a_third_is_met_within_a_quarter():
     line, period_ns = ClockLine(), 60e9 / 24 / 120
     for number in range(400):
         line.clock(START_NS + number * period_ns + (0.3 * period_ns if number >= 200 else 0))
-        if number >= 224:
+        if number >= 206:
             assert line.at_ns(line.count) == pytest.approx(START_NS + (number + 0.3) * period_ns, abs=0.5e6)
+
+
+@pytest.mark.parametrize("jitter_ms", [0.01, 1.0])
+@pytest.mark.parametrize("late_ms", [5, 20])
+def test_one_late_pulse_leaves_the_tempo_alone(jitter_ms, late_ms):
+    for seed in SEEDS:
+        line, tempi = ClockLine(), []
+        for at_ns, number in arrivals(97.3, 400, seed, jitter_ms=jitter_ms):
+            line.clock(at_ns + (late_ms * 1e6 if number == 300 else 0))
+            if number >= 300:
+                tempi.append(bpm_of(line))
+        assert tempi == pytest.approx([97.3] * 100, abs=0.1)
+        assert line.count == 400
+
+
+@pytest.mark.parametrize("jump_ms", [5.3, 10.7, -10.7])
+def test_a_server_that_slips_a_cycle_moves_the_phase_and_not_the_tempo(jump_ms):
+    for seed in SEEDS:
+        line, tempi = ClockLine(), []
+        for at_ns, number in arrivals(97.3, 400, seed, jitter_ms=0.05):
+            line.clock(at_ns + (jump_ms * 1e6 if number >= 300 else 0))
+            if number >= 305:
+                due_ns = START_NS + number * 60e9 / 24 / 97.3 + jump_ms * 1e6
+                assert line.at_ns(line.count) == pytest.approx(due_ns, abs=0.2e6)
+                tempi.append(bpm_of(line))
+        assert tempi == pytest.approx([97.3] * len(tempi), abs=0.2)
+
+
+def test_pulses_that_were_held_up_and_come_together_are_all_counted():
+    line, period_ns = ClockLine(), 60e9 / 24 / 97.3
+    for number in range(400):
+        line.clock(START_NS + (303 if 300 <= number < 303 else number) * period_ns + number)
+    assert line.count == 400
+    assert bpm_of(line) == pytest.approx(97.3, abs=0.01)
 
 
 def test_pulses_lost_in_a_row_are_counted():

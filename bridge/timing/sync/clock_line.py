@@ -11,7 +11,8 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
+from statistics import median
 
 WINDOW = 192
 WINDOW_COARSE = 384
@@ -24,24 +25,34 @@ EXACT = 0.15
 """Below this scatter, in periods, a gap is lost pulses and a crowd a doubled one; above it pulses are only counted."""
 
 ALARM_RESIDUALS = 6
-ALARM_SIGMAS = 2.0
+ALARM_OFF = 4
+ALARM_SIGMAS = 2.5
 ALARM_SIGMAS_COARSE = 4.0
 ALARM_NS = 300_000
-KEPT = 8
-"""When the last six arrivals lay off the line by more than so much on average, the tempo or the phase has changed: the
-line goes through the last eight only; eight pulses later, when they are all from after the change, once more; and it
-grows from there. Pulses that wait for each other, as those that jitter by
-their period must, lie off it together: the second number is theirs."""
+"""When four of the last six arrivals lay off the line by more than so much, to the same side, the tempo or the phase
+has changed: the line begins with them. Pulses that wait for each other, as those that jitter by their period must, lie
+off it together: the second number of sigmas is theirs."""
 
-PRIOR_WEIGHT = 48 * (48**2 - 1) / 12
-"""The tempo from before a pause counts like that of 48 arrivals."""
+PRIOR_PULSES = 48
+ALARM_PRIOR_PULSES = 8
+"""The tempo from before a pause counts like that of so many arrivals, and after an alarm like that of the second
+number: a phase that has jumped is to leave the tempo alone, and a tempo that has changed to be known in half a beat."""
+
+LEAP = 0.5
+"""An alarm of more periods than this leaves nothing of the tempo that was."""
+
+MISCOUNT = 0.2
+MISCOUNTED = 3
+"""Three in a row off by whole periods, to within this: a late pulse was taken for two, or two crowded ones for one."""
 
 RECENT = 12
 LOST_MAX = 6
+KEPT = 8
 """So many gaps among the last twelve arrivals are not lost pulses but a slower tempo."""
 
-DOUBLED_MAX = 3
-"""So many pulses in a row that seem doubled are a faster tempo."""
+CROWD = 2
+CROWDS_MAX = 3
+"""Two pulses or more that seem another's doubles, so often among the last twelve, are a faster tempo."""
 
 GAP_PERIODS = 48
 """After a longer pause the phase is new; the count still goes on by the time that has passed."""
@@ -65,6 +76,19 @@ class Line:
     sigma_ns: float
 
 
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """A period that is known from before, as well as so many arrivals tell it."""
+
+    period_ns: float
+    pulses: int
+
+    @property
+    def weight(self) -> float:
+        """The spread of that many numbers, which is their weight in a least-squares line."""
+        return self.pulses * (self.pulses**2 - 1) / 12
+
+
 class ClockLine:
     """Pulses by number; `clock` takes them in as they arrive.
 
@@ -79,11 +103,11 @@ class ClockLine:
         self._points: deque[Point] = deque(maxlen=WINDOW_COARSE)
         self._line: Line | None = None
         self._sigma_ns: float | None = None
-        self._prior_ns: float | None = None
+        self._prior: Prior | None = None
         self._residuals: deque[float] = deque(maxlen=ALARM_RESIDUALS)
         self._recent: deque[int] = deque(maxlen=RECENT)
+        self._crowds: deque[int] = deque(maxlen=RECENT)
         self._doubled = 0
-        self._until_keep = 0
 
     @property
     def period_ns(self) -> float | None:
@@ -98,7 +122,7 @@ class ClockLine:
     @property
     def settled(self) -> bool:
         """Whether there are arrivals enough, or a tempo from before a pause."""
-        return self._line is not None and (len(self._points) >= SETTLED or self._prior_ns is not None)
+        return self._line is not None and (len(self._points) >= SETTLED or self._prior is not None)
 
     @property
     def steady(self) -> bool:
@@ -118,10 +142,10 @@ class ClockLine:
 
     def begin(self) -> None:
         """The next pulse may come at any time; the tempo is likely to be what it was."""
-        self._prior_ns = self._line.period_ns if self._line and self.exact else None
+        self._prior = Prior(self._line.period_ns, PRIOR_PULSES) if self._line and self.exact else None
         self._points.clear()
         self._forget()
-        if self._prior_ns is None:
+        if self._prior is None:
             self._line = None
 
     def clock(self, at_ns: float) -> bool:
@@ -129,22 +153,21 @@ class ClockLine:
         steps = self._steps(at_ns)
         if not steps:
             self._doubled += 1
-            if self._doubled < DOUBLED_MAX:
-                return False
-            self._start_over()
+            return False
+        self._crowds.append(self._doubled)
         self._doubled = 0
+        if sum(doubled >= CROWD for doubled in self._crowds) >= CROWDS_MAX:
+            self._start_over()
+            steps = 1
         self.pulses += 1
-        self._recent.append(max(1, steps))
+        self._recent.append(steps)
         if sum(step > 1 for step in self._recent) >= LOST_MAX:
             self._count_singly()
         self.count += self._recent[-1] if self._recent else 1
         if self._line and self._points:
             self._residuals.append(at_ns - self.at_ns(self.count))
         self._points.append((self.count, at_ns))
-        self._until_keep -= 1
-        if (changed := self._changed()) or self._until_keep == 0:
-            self._keep(KEPT)
-            self._until_keep = KEPT if changed else 0
+        self._look_for_change()
         while self.exact and len(self._points) > WINDOW:
             self._points.popleft()
         self._fit()
@@ -165,32 +188,51 @@ class ClockLine:
         since_last = (at_ns - self._points[-1][1]) / self._line.period_ns
         if since_line < 0.5 and since_last < 0.25:
             return 0
-        return max(1, round(since_line)) if since_last > 1.5 else 1
+        scatter = 0.05 + 4.5 * (self._sigma_ns or 0.0) / self._line.period_ns
+        return max(1, round(since_line)) if since_last > max(1.5, 2 - scatter) else 1
 
-    def _changed(self) -> bool:
-        """Whether the last arrivals lie off the line."""
-        if self._sigma_ns is None or len(self._residuals) < ALARM_RESIDUALS:
-            return False
-        mean_ns = abs(sum(self._residuals)) / ALARM_RESIDUALS
-        return mean_ns > max((ALARM_SIGMAS if self.exact else ALARM_SIGMAS_COARSE) * self._sigma_ns, ALARM_NS)
-
-    def _keep(self, arrivals: int) -> None:
-        """Forget all but the last arrivals, and the tempo from before a pause."""
-        while len(self._points) > arrivals:
-            self._points.popleft()
+    def _look_for_change(self) -> None:
+        """Begin the line anew with the last arrivals if most of them lie off it."""
+        line = self._line
+        if line is None or self._sigma_ns is None or len(self._residuals) < ALARM_RESIDUALS:
+            return
+        limit_ns = max((ALARM_SIGMAS if self.exact else ALARM_SIGMAS_COARSE) * self._sigma_ns, ALARM_NS)
+        off = [residual_ns for residual_ns in self._residuals if abs(residual_ns) > limit_ns]
+        off_ns = median(off) if off else 0.0
+        if sum(residual_ns * off_ns > 0 for residual_ns in off) < ALARM_OFF:
+            return
+        last = list(reversed(self._residuals))
         self._residuals.clear()
-        self._prior_ns = None
+        if self.exact and (pulses := round(off_ns / line.period_ns)):
+            whole_ns, near_ns = pulses * line.period_ns, MISCOUNT * line.period_ns
+            wrong = sum(1 for _ in takewhile(lambda residual_ns: abs(residual_ns - whole_ns) < near_ns, last))
+            if wrong >= MISCOUNTED:
+                self._correct(pulses, wrong)
+                return
+        least_ns = math.copysign(limit_ns / 2, off_ns)
+        new = sum(1 for _ in takewhile(lambda residual_ns: residual_ns / least_ns >= 1, last))
+        while len(self._points) > max(1, new):
+            self._points.popleft()
+        leapt = abs(off_ns) > LEAP * line.period_ns
+        self._prior = None if leapt else Prior(line.period_ns, ALARM_PRIOR_PULSES)
+
+    def _correct(self, pulses: int, wrong: int) -> None:
+        """So many of the last arrivals are on the line, but for their numbers."""
+        last = [self._points.pop() for _ in range(wrong)]
+        self._points.extend((count + pulses, at_ns) for count, at_ns in reversed(last))
+        self.count += pulses
 
     def _forget(self) -> None:
         """Forget what single arrivals were taken for."""
         self._residuals.clear()
         self._recent.clear()
+        self._crowds.clear()
 
     def _start_over(self) -> None:
         """Nothing was as it seemed."""
-        self._keep(0)
+        self._points.clear()
         self._forget()
-        self._line = self._sigma_ns = None
+        self._line = self._sigma_ns = self._prior = None
         self.exact = False
 
     def _count_singly(self) -> None:
@@ -202,7 +244,7 @@ class ClockLine:
         self._points.extend(_numbered(arrivals, self.count))
 
     def _fit(self) -> None:
-        self._line = _line_through(self._points, self._prior_ns) or self._line
+        self._line = _line_through(self._points, self._prior) or self._line
         if self._line and self.length >= SETTLED:
             self._sigma_ns = self._line.sigma_ns
             self.exact = self._sigma_ns < EXACT * self._line.period_ns
@@ -225,8 +267,8 @@ class ClockLine:
                 return
 
 
-def _line_through(points: Sequence[Point], prior_ns: float | None = None) -> Line | None:
-    """The least-squares line, its period drawn towards prior_ns; None where neither tells a period."""
+def _line_through(points: Sequence[Point], prior: Prior | None = None) -> Line | None:
+    """The least-squares line, its period drawn towards that of before; None where neither tells a period."""
     if not points:
         return None
     first_count, first_ns = points[0]
@@ -236,10 +278,10 @@ def _line_through(points: Sequence[Point], prior_ns: float | None = None) -> Lin
     mean_count, mean_ns = sum(counts) / number, sum(times) / number
     spread = sum(count * count for count in counts) - number * mean_count**2
     product = sum(count * at_ns for count, at_ns in zip(counts, times, strict=True)) - number * mean_count * mean_ns
-    weight = 0.0 if prior_ns is None else PRIOR_WEIGHT
+    weight = prior.weight if prior else 0.0
     if spread + weight <= 0:
         return None
-    period_ns = (product + weight * (prior_ns or 0.0)) / (spread + weight)
+    period_ns = (product + weight * (prior.period_ns if prior else 0.0)) / (spread + weight)
     if period_ns <= 0:
         return None
     start_ns = mean_ns - period_ns * mean_count
