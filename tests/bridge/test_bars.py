@@ -1,6 +1,10 @@
 """How epochs begin at the stage, and where loops lie: led by a source, at a bar of its, after a count-in."""
 
+from itertools import pairwise
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bridge.messages.stage import BarStarted, Chunk, EpochStarted, Piece, Play, Stop, Stopped, Tempo
 from bridge.stage.bars import CATCH_UP_NS, LoopStarts
@@ -178,3 +182,56 @@ def test_a_tempo_turned_before_a_start_moves_it():
     session.say(Play(1, 0, delay_ms=1000), Tempo(240_000))
     assert session.told(Piece)[0].tempo_mbpm == 240_000
     assert session.at_ms(0) == pytest.approx(500, abs=1)
+
+
+STARTS = st.builds(
+    Play,
+    epoch=st.just(0),
+    position_tick=st.sampled_from([0, 100, 960, BAR]),
+    delay_ms=st.sampled_from([0, 60]),
+    at_ns=st.none() | st.integers(-300, 800),
+    quantum_ticks=st.sampled_from([0, 960, BAR]),
+    count_in_ticks=st.sampled_from([0, BAR]),
+)
+STEPS = st.lists(
+    st.tuples(st.integers(0, 1500), STARTS | st.just(Stop()) | st.builds(Tempo, st.integers(60_000, 400_000))),
+    min_size=1,
+    max_size=12,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(STEPS, st.sampled_from([(Line(),), (Line(20 * MS, -30 * MS), Line(0, 15 * MS, True))]), st.integers(-500, 5000))
+def test_however_epochs_begin_every_note_ends_and_times_go_on(steps, lines, offset):
+    session = Session(*lines)
+    session.scheduler.source_offset = offset
+    epoch, frozen = 0, 0
+    for wait_ms, message in steps:
+        session.run(wait_ms)
+        if isinstance(message, Play):
+            epoch += 1
+            at_ns = message.at_ns
+            now_ns = session.clock.now_ns()
+            message = Play(  # noqa: PLW2901 - the step says when from then on
+                epoch, message.position_tick, message.delay_ms,
+                None if at_ns is None else now_ns + at_ns * MS, message.quantum_ticks, message.count_in_ticks,
+            )  # fmt: skip
+        session.say(message)
+        if isinstance(message, Play):
+            first = message.position_tick // BAR
+            session.say(bar(-1, 0, 1900, epoch=epoch, start=message.position_tick - BAR, pitch=CLICK))
+            for number in (first, first + 1):
+                loop = LOOP if number % 2 else None
+                session.say(bar(number, -20, 0, 960, 3839, epoch=epoch, id=number, loop=loop))
+        assert session.scheduler.timeline.frozen >= frozen
+        frozen = session.scheduler.timeline.frozen
+    session.run(20_000)
+    held = set()
+    for event in session.events:
+        assert event.at_ns == session.scheduler.timeline.ns_at(event.tick)
+        (held.add if event.velocity else held.remove)(event.pitch)
+    assert held == set()
+    assert session.scheduler.sounding == 0
+    assert all(earlier.at_ns <= later.at_ns for earlier, later in pairwise(session.events))
+    loops = session.told(LoopStarts)
+    assert all(starts.loop or before.loop for before, starts in pairwise(loops))  # silence only after a loop
