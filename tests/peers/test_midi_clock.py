@@ -52,6 +52,8 @@ def desk(short_period, server):
     found = Desk()
     try:
         found.open()
+        if not 0.99 < found.speed() < 1.01:
+            pytest.skip("JACK loses cycles here: this machine is too busy to keep time")
         yield found
     finally:
         found.close()
@@ -80,7 +82,12 @@ class Desk:
         self.stop()
         self.until(lambda: self.client.transport_state == jack.STOPPED, "the transport's stop")
         self.locate(0)
-        self.client.connect("jack_midi_clock:mclk_out", self.port)
+        self.until(self._connected, "connection with jack_midi_clock")
+
+    def _connected(self):
+        with contextlib.suppress(jack.JackError):  # it has a port before it takes part
+            self.client.connect("jack_midi_clock:mclk_out", self.port)
+        return self.port.is_connected_to("jack_midi_clock:mclk_out")
 
     def start(self):
         self.client.transport_start()
@@ -91,9 +98,11 @@ class Desk:
     def locate(self, frame):
         self.client.transport_frame = frame
 
-    def machine(self, signal_):
-        """Stop or continue the process that sends the clock."""
-        self._programs[1].send_signal(signal_)
+    def speed(self):
+        """How many seconds of frames go by in a second."""
+        frame, at_s = self.client.frame_time, time.monotonic()
+        time.sleep(1.0)
+        return (self.client.frame_time - frame) / JackServer.RATE / (time.monotonic() - at_s)
 
     def pulses(self, after_ns=0):
         """When each pulse was sent."""
@@ -110,7 +119,6 @@ class Desk:
 
     def close(self):
         for program in self._programs:
-            program.send_signal(signal.SIGCONT)
             program.send_signal(signal.SIGINT)
             program.wait()
         with contextlib.suppress(jack.JackError):
@@ -145,7 +153,7 @@ def stage(desk):
 
 def started(stage, epoch):
     """The epoch-th start of the source, which the stage is told to play with, as control would."""
-    plays = stage.wait_for(SourcePlays, lambda _: len(told(stage, SourcePlays)) == epoch)
+    stage.wait_for(SourcePlays, lambda _: len(told(stage, SourcePlays)) >= epoch)
     plays = told(stage, SourcePlays)[-1]
     stage.tell(Play(epoch, plays.position_tick, at_ns=plays.at_ns))
     return plays
@@ -208,7 +216,7 @@ def test_a_machine_that_goes_silent_is_held_and_met_again(stage, desk):
     stage.listen(2 * BAR_S)
     desk.client.disconnect("jack_midi_clock:mclk_out", "sidemantest:jack_midi_clock")
     stage.wait_for(SourceState, lambda state: state.holdover)
-    assert [message.text for message in told(stage, Trouble)][-1].endswith("gone; holding 97.3 bpm")
+    assert "the MIDI clock of jack_midi_clock is gone; holding 97." in told(stage, Trouble)[-1].text
     stage.listen(BAR_S)
     desk.client.connect("jack_midi_clock:mclk_out", "sidemantest:jack_midi_clock")
     stage.wait_for(Trouble, lambda trouble: trouble.text.endswith("is back"))
