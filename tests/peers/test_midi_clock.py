@@ -81,7 +81,7 @@ class Desk:
         self.until(lambda: self.client.transport_query()[1].get("beats_per_minute"), "klick")
         self.stop()
         self.until(lambda: self.client.transport_state == jack.STOPPED, "the transport's stop")
-        self.locate(0)
+        self.client.transport_frame = 0
         self.until(self._connected, "connection with jack_midi_clock")
 
     def _connected(self):
@@ -94,9 +94,6 @@ class Desk:
 
     def stop(self):
         self.client.transport_stop()
-
-    def locate(self, frame):
-        self.client.transport_frame = frame
 
     def speed(self):
         """How many seconds of frames go by in a second."""
@@ -202,7 +199,7 @@ def test_the_machine_is_followed_stopped_and_taken_up_again_in_the_right_bar(sta
     rms_ms, worst_ms = phase_ms(stage, plays, desk.pulses(now_ns - BAR_S * 0.5e9))
     assert rms_ms < 0.5
 
-    desk.locate(round(20 * BAR_S * JackServer.RATE))
+    desk.client.transport_frame = round(20 * BAR_S * JackServer.RATE)
     plays = started(stage, 3)
     assert plays.position_tick // BAR == 20
     stage.listen(BAR_S / 2)

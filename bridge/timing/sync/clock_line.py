@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from statistics import median
+
+from bridge.timing.sync.regression import Line, Point, Prior, line_through
 
 WINDOW = 192
 WINDOW_COARSE = 384
@@ -61,32 +62,6 @@ REPAIR_ARRIVALS = 24
 REPAIR_LOST = 1 / 6
 PERIOD_MIN_NS = 60e9 / 24 / 999
 """Numbering arrivals anew must not find more lost pulses than this share, nor a tempo above 999 bpm."""
-
-Point = tuple[int, float]
-"""The number of a pulse and when it arrived, in ns."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """Pulse `count` is due at at_ns; the next after period_ns; arrivals scatter by sigma_ns (0 where there are two)."""
-
-    count: int
-    at_ns: float
-    period_ns: float
-    sigma_ns: float
-
-
-@dataclass(frozen=True, slots=True)
-class Prior:
-    """A period that is known from before, as well as so many arrivals tell it."""
-
-    period_ns: float
-    pulses: int
-
-    @property
-    def weight(self) -> float:
-        """The spread of that many numbers, which is their weight in a least-squares line."""
-        return self.pulses * (self.pulses**2 - 1) / 12
 
 
 class ClockLine:
@@ -244,7 +219,7 @@ class ClockLine:
         self._points.extend(_numbered(arrivals, self.count))
 
     def _fit(self) -> None:
-        self._line = _line_through(self._points, self._prior) or self._line
+        self._line = line_through(self._points, self._prior) or self._line
         if self._line and self.length >= SETTLED:
             self._sigma_ns = self._line.sigma_ns
             self.exact = self._sigma_ns < EXACT * self._line.period_ns
@@ -255,7 +230,7 @@ class ClockLine:
         intervals = sorted(after[1] - before[1] for before, after in pairwise(points))
         for period_ns in (intervals[len(intervals) // 2], intervals[len(intervals) * 3 // 4]):
             kept = _renumbered(points, period_ns)
-            line = _line_through(kept) if len(kept) >= REPAIR_ARRIVALS // 4 else None
+            line = line_through(kept) if len(kept) >= REPAIR_ARRIVALS // 4 else None
             lost = kept[-1][0] - kept[0][0] + 1 - len(kept)
             if line is None or line.period_ns < PERIOD_MIN_NS or line.sigma_ns >= EXACT * line.period_ns:
                 continue
@@ -265,29 +240,6 @@ class ClockLine:
                 self.count = kept[-1][0]
                 self._forget()
                 return
-
-
-def _line_through(points: Sequence[Point], prior: Prior | None = None) -> Line | None:
-    """The least-squares line, its period drawn towards that of before; None where neither tells a period."""
-    if not points:
-        return None
-    first_count, first_ns = points[0]
-    counts = [count - first_count for count, _ in points]
-    times = [at_ns - first_ns for _, at_ns in points]
-    number = len(points)
-    mean_count, mean_ns = sum(counts) / number, sum(times) / number
-    spread = sum(count * count for count in counts) - number * mean_count**2
-    product = sum(count * at_ns for count, at_ns in zip(counts, times, strict=True)) - number * mean_count * mean_ns
-    weight = prior.weight if prior else 0.0
-    if spread + weight <= 0:
-        return None
-    period_ns = (product + weight * (prior.period_ns if prior else 0.0)) / (spread + weight)
-    if period_ns <= 0:
-        return None
-    start_ns = mean_ns - period_ns * mean_count
-    squares = sum((at_ns - start_ns - period_ns * count) ** 2 for count, at_ns in zip(counts, times, strict=True))
-    sigma_ns = math.sqrt(squares / (number - 2)) if number > 2 else 0.0
-    return Line(points[-1][0], first_ns + start_ns + period_ns * counts[-1], period_ns, sigma_ns)
 
 
 def _numbered(arrivals: Sequence[float], last: int) -> list[Point]:
