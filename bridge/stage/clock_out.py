@@ -26,6 +26,7 @@ class ClockOut:
 
     def __init__(self) -> None:
         self._next_tick = 0
+        self._begun = False
         self._first_tick: int | None = None
         self._marks: list[Timed] = []
         self._running = False
@@ -55,7 +56,10 @@ class ClockOut:
             self._running = False
 
     def until(self, frozen: int) -> Iterator[Timed]:
-        """What leaves before a tick and has not been given yet, in order."""
+        """What leaves before a tick and has not been given yet, in order; nothing that was due before the first call."""
+        if not self._begun:
+            self._begun = True
+            self._next_tick = max(self._next_tick, -(-(frozen - 1) // PULSE_TICKS) * PULSE_TICKS)
         while (tick := self.next_tick()) < frozen:
             if self._marks and self._marks[0][0] <= self._next_tick:
                 yield self._marks.pop(0)

@@ -85,19 +85,19 @@ class Stage:
     def open(self) -> None:
         """Open the ports, end what an earlier stage left sounding, take real-time priority, and say so."""
         lines, problems = self._patchbay.open()
-        players = self._patchbay.players()
-        now_ns = self._clock.now_ns()
-        self._scheduler = Scheduler(players, self._setup.tempo_mbpm, now_ns)
-        self._following = Following(self._scheduler, self._source)
         if self._setup.inputs:
             found = self._open_inputs()
             lines += found[0]
             problems += found[1]
+        self._realtime = take_realtime()
+        players = self._patchbay.players()
+        now_ns = self._clock.now_ns()
+        self._scheduler = Scheduler(players, self._setup.tempo_mbpm, now_ns)  # from here on it has to be in time
+        self._following = Following(self._scheduler, self._source)
         channels = {player.name: player.channel for player in players}
         for name, pitch in self._setup.sounding:
             if name in channels:
                 self._patchbay.send(name, Event(name, 0, 0, pitch, 0, channels[name], now_ns, 0))
-        self._realtime = take_realtime()
         self._channel.send(StageReady(tuple(lines), self._realtime, tuple(problems)))
         self._say(self._scheduler.first_piece)
         if self._setup.sync.kind != "internal":

@@ -34,8 +34,7 @@ class Receiver:
     def run(self, ms):
         until_ns = self.clock.now_ns() + ms * MS
         while (next_ns := self.scheduler.next_ns()) is not None and next_ns <= until_ns:
-            self.clock.advance_to(next_ns)
-            for departure in self.scheduler.due(next_ns)[0]:
+            for departure in self.scheduler.due(self.clock.advance_to(next_ns))[0]:
                 if isinstance(departure.event, Pulse):
                     assert departure.output == 1
                     self.pulses.append(departure.event)
@@ -54,6 +53,14 @@ def test_pulses_come_24_a_beat_also_while_nothing_plays():
     receiver.run(1000)
     assert [tick for tick, _, _ in receiver.score] == [i * PULSE_TICKS for i in range(49)]
     assert {status for _, status, _ in receiver.score} == {PULSE}
+
+
+def test_pulses_begin_when_the_stage_does():
+    receiver = Receiver()
+    receiver.clock.advance(60 * MS)  # until all was open
+    receiver.run(100)
+    assert [tick for tick, _, _ in receiver.score] == [120, 160, 200, 240, 280]
+    assert receiver.pulses[0].at_ns >= 60 * MS
 
 
 def test_the_first_pulse_after_a_start_is_the_downbeat():
@@ -103,7 +110,7 @@ def test_pulses_are_asked_for_ahead_and_follow_the_tempo():
     receiver.say(Tempo(60_000))
     receiver.run(2000)
     timeline = receiver.scheduler.timeline
-    expected = [timeline.ns_at(i * PULSE_TICKS) - 5 * MS for i in range(len(receiver.pulses))]
+    expected = [timeline.ns_at(i * PULSE_TICKS) - 5 * MS for i in range(1, len(receiver.pulses) + 1)]
     assert [pulse.at_ns for pulse in receiver.pulses] == expected
     assert receiver.pulses[-1].at_ns - receiver.pulses[-2].at_ns == pytest.approx(1e9 / 24, abs=2)
 
