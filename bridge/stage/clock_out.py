@@ -56,7 +56,7 @@ class ClockOut:
             self._running = False
 
     def until(self, frozen: int) -> Iterator[Timed]:
-        """What leaves before a tick and has not been given yet, in order; nothing that was due before the first call."""
+        """What leaves before a tick and has not been given yet, in order; nothing from before the first call."""
         if not self._begun:
             self._begun = True
             self._next_tick = max(self._next_tick, -(-(frozen - 1) // PULSE_TICKS) * PULSE_TICKS)
