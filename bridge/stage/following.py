@@ -115,6 +115,9 @@ class Following:
         """Follow nothing."""
         source, self._source = self._source, None
         self._follower.release()
+        self._scheduler.source_offset = 0
+        self._errors_us.clear()
+        self._playable = True
         if source:
             source.close()
 
