@@ -107,7 +107,7 @@ class StepNetwork(nn.Module):
         # All that looks at every candidate, in one product.
         weights = torch.cat([self.reader.weight, self.pointer.weight, self._distrust()])
         sizes = [self.shape.candidate, self.shape.candidate, INSTRUMENTS]
-        reader, pointer, trust = functional.linear(known, weights).split(sizes, dim=2)
+        reader, pointer, trust = torch.split(functional.linear(known, weights), sizes, dim=2)
 
         keys = torch.relu(reader + (self.reader_place + self.reader.bias))
         attention = self.reader_heads(keys).softmax(dim=1).transpose(1, 2)
