@@ -42,11 +42,13 @@ def engine_for(folder: Path) -> str:
 
     Raises SidemanError for a folder that is neither.
     """
-    from engines.audiofile import ENDINGS
     from engines.bundle import MANIFEST, Bundle
 
-    if not (folder / MANIFEST).exists() and any(path.suffix.lower() in ENDINGS for path in folder.iterdir()):
-        return "loopfile"
+    if not (folder / MANIFEST).exists():
+        from engines.audiofile import ENDINGS  # numpy comes with it, which control does without
+
+        if any(path.suffix.lower() in ENDINGS for path in folder.iterdir()):
+            return "loopfile"
     return Bundle.load(folder).manifest.engine
 
 
