@@ -22,7 +22,7 @@ COMMANDS = {
     "init": "write a commented set file",
     "clients": "write the device for Ableton Live",
     "bundles": "list the bundles there are, and verify them",
-    "ports": "list MIDI ports and sound devices",
+    "ports": "list MIDI ports and sound devices, to play to and to hear",
     "calibrate": "measure how late an output sounds, and make up for it",
     "latency": "say how long it is from asking to hearing, for each player and output",
     "doctor": "say what works on this machine, what does not, and the remedy",
@@ -90,7 +90,7 @@ def _parser(argv: Sequence[str]) -> Parser:
     """The parser for this command line: every command is listed, only the one that is asked for is imported."""
     words = [*[word for word in argv if not word.startswith("-")][:2], "", ""]
     parser = Parser(prog="sideman", description="Trained music models that sit in with a live performer.")
-    parser.add_argument("--version", action="version", version=f"sideman {_version('bridge')}")
+    parser.add_argument("-V", "--version", action="version", version=f"sideman {_version('bridge')}")
     commands = _choices(parser, "COMMAND", words[0], [*COMMANDS, *OFFLINE])
     for name, about in COMMANDS.items():
         command = commands.add_parser(name, help=about, description=_sentence(about))
