@@ -2,7 +2,7 @@
 
 A loop plays as its file is, sample by sample, while the tempo is the one it was made at. When the tempo turns it is
 read faster or slower at once, as a tape is, and within some hundredths of a second a stretched one of the same pitch
-takes over (bridge/sound/stretch.py); by the other policy it goes on as it was to the end of its bar. A change of a
+takes over (engines/stretch.py); by the other policy it goes on as it was to the end of its bar. A change of a
 few cents' worth, as a clock that is followed makes all the time, stays a tape.
 """
 
