@@ -91,7 +91,7 @@ def loud(found, index=0, least=0.02):
 
 
 def test_clicks_of_loops_of_two_rates_are_each_within_a_sample_of_their_ticks_though_the_tempo_turns(server):
-    results = bench_clicks.hear_clicks(7.0, {2: 131_000})
+    results = bench_clicks.hear_clicks(4.0, {1: 131_000})
     for clicks in results:
         assert clicks.found >= clicks.expected - 2  # a busy machine may lose a block
         assert clicks.worst_frames <= 1.0

@@ -228,6 +228,7 @@ class AudioOutput:
     def _brief(self) -> None:
         """Tell it all there is to know, now that the device plays."""
         self._opening = self._device.openings if self._device else 0
+        self._wrote_ns = time.perf_counter_ns()
         self._say(RendererSetup(self._strip, self._target.font, self._target.finish, self._later_ns))
         self._say(self._fader)
         for piece in self._tempo.pieces[-PIECES_TOLD:] if self._tempo else ():
@@ -266,9 +267,8 @@ class AudioOutput:
         desk = device.desk
         if not desk or not desk.words[CALLBACKS] or now_ns < self._next_status_ns:
             return []
-        starvations, starved, late = (
-            desk.strip(self._strip, word) for word in (STARVATIONS, STARVED_FRAMES, LATE_FRAMES)
-        )
+        words = (STARVATIONS, STARVED_FRAMES, LATE_FRAMES)
+        starvations, starved, late = (desk.strip(self._strip, word) for word in words)
         counters = (desk.words[XRUNS], starvations, starved, late)
         if counters == self._counters and now_ns < self._next_status_ns + QUIET_NS:
             return []
