@@ -13,9 +13,9 @@ from bridge.channel import Channel, inherited_by, module_command, pair
 from bridge.messages.message import Message
 from bridge.messages.stage import EpochStarted, Event, FromStage, Left, Piece, PlayerSetup, Quit, Setup
 from bridge.stage.bars import Said
+from bridge.stage.midi.jack_client import start_probe
 from bridge.stage.outbox import REPORT
-from bridge.stage.outputs.jack_client import start_probe
-from bridge.stage.outputs.output import Rack
+from bridge.stage.rack import Rack
 from bridge.stage.scheduler import Scheduler
 from bridge.timing.timeline import TempoMap
 from engines.errors import SidemanError

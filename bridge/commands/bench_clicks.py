@@ -68,7 +68,7 @@ class Ear:
         """Become a client and be connected to these ports, as soon as they are there. Raises SidemanError."""
         import jack
 
-        from bridge.stage.outputs.jack_clock import cycle_reader
+        from bridge.timing.jack_clock import cycle_reader
 
         self._client = jack.Client("sideman ear", no_start_server=True)
         self._inputs = [self._client.inports.register(f"in {i}") for i in range(self._ports)]

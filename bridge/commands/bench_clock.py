@@ -12,8 +12,9 @@ from bridge.commands.figures import Row, histogram
 from bridge.messages.message import Message
 from bridge.messages.stage import InputSetup, Play, SourcePlays, SourceState, SyncSetup
 from bridge.stage.following import Following
-from bridge.stage.inputs.input import CLOCK, START, Input
-from bridge.stage.outputs.output import Rack
+from bridge.stage.inputs.input import Input
+from bridge.stage.midi.numbers import CLOCK, START
+from bridge.stage.rack import Rack
 from bridge.stage.scheduler import Scheduler
 from bridge.timing.sync.midi_clock import MidiClockSource
 

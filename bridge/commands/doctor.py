@@ -114,8 +114,8 @@ def bundles() -> Iterable[Finding]:
 
 def midi() -> Iterable[Finding]:
     """Every system of MIDI ports."""
-    from bridge.stage.outputs.output import Rack
-    from bridge.stage.outputs.ports import WINDOWS_REMEDY, systems
+    from bridge.stage.midi.systems import WINDOWS_REMEDY, systems
+    from bridge.stage.rack import Rack
 
     found, reasons = systems()
     rack = Rack("sideman look")

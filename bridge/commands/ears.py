@@ -58,7 +58,7 @@ class MidiEar:
     def __init__(self, port: str) -> None:
         from bridge.messages.stage import InputSetup
         from bridge.stage.inputs.inputs import Inputs
-        from bridge.stage.outputs.output import Rack
+        from bridge.stage.rack import Rack
 
         self._rack = Rack(CLIENT_NAME)
         self._inputs = Inputs([InputSetup("ear", port)], self._rack)
@@ -178,8 +178,8 @@ class JackEar:
 
     def open(self) -> None:
         """Become a client and connect to the port."""
-        from bridge.stage.outputs.jack_client import open_client
-        from bridge.stage.outputs.jack_clock import cycle_reader
+        from bridge.stage.midi.jack_client import open_client
+        from bridge.timing.jack_clock import cycle_reader
 
         try:
             self._client = open_client(CLIENT_NAME)

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from bridge.messages.stage import PlayerSetup
 from bridge.set import PlayerSet, Set, check_plugins, default_set, load_set
-from bridge.stage.outputs.output import HasDevice, Output, Rack, make_output
+from bridge.stage.outputs.output import HasDevice, Output, make_output
+from bridge.stage.rack import Rack
 from engines.errors import SidemanError
 
 CLIENT_NAME = "sideman latency"

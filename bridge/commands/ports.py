@@ -21,8 +21,8 @@ def run(args: argparse.Namespace) -> int:
 
 def midi_lines() -> list[str]:
     """Each system of MIDI ports: whether it makes ports of our own, and the ports that exist."""
-    from bridge.stage.outputs.output import Rack
-    from bridge.stage.outputs.ports import systems
+    from bridge.stage.midi.systems import systems
+    from bridge.stage.rack import Rack
 
     found, reasons = systems()
     rack = Rack("sideman look")

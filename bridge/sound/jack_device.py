@@ -17,7 +17,7 @@ from bridge.messages.sound import DeviceSetup
 from bridge.sound.console import Console
 from bridge.sound.desk import Desk
 from bridge.sound.device import Beat
-from bridge.stage.outputs.jack_clock import cycle_reader
+from bridge.timing.jack_clock import cycle_reader
 from engines.errors import SidemanError
 
 FRAMES_MAX = 8192

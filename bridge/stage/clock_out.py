@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from bridge.stage.midi.numbers import CLOCK, CONTINUE, SONG_POSITION, START, STOP
 from engines.music import TICKS_PER_BEAT
 
 PULSE_TICKS = TICKS_PER_BEAT // 24
@@ -14,8 +15,6 @@ START_LEAD_TICKS = 10
 """A start is told some milliseconds before the pulse that it is about: receivers get ready in between."""
 
 POSITIONS = 1 << 14
-
-PULSE, POSITION, START, CONTINUE, STOP = 0xF8, 0xF2, 0xFA, 0xFB, 0xFC
 
 Timed = tuple[int, int, tuple[int, ...]]
 """Tick, status, data."""
@@ -42,7 +41,7 @@ class ClockOut:
         sixteenth = (position_tick + first - tick) // SIXTEENTH_TICKS % POSITIONS
         told = max(frozen, first - START_LEAD_TICKS)
         if sixteenth:
-            self._marks.append((told, POSITION, (sixteenth & 127, sixteenth >> 7)))
+            self._marks.append((told, SONG_POSITION, (sixteenth & 127, sixteenth >> 7)))
         self._marks.append((told, CONTINUE if sixteenth else START, ()))
         self._first_tick = first
         self._fall_in()
@@ -64,7 +63,7 @@ class ClockOut:
             if self._marks and self._marks[0][0] <= self._next_tick:
                 yield self._marks.pop(0)
             else:
-                yield tick, PULSE, ()
+                yield tick, CLOCK, ()
                 self._next_tick += PULSE_TICKS
                 self._fall_in()
 

@@ -15,12 +15,12 @@ from bridge.stage.outputs.output import (
     Mixes,
     Output,
     PlaysLoops,
-    Rack,
     SendsClock,
     SendsRaw,
     Settles,
     make_output,
 )
+from bridge.stage.rack import Rack
 from bridge.stage.scheduler import Player
 from engines.errors import SidemanError
 from engines.music import LoopFile

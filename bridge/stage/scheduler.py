@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from bridge.messages.message import Message
 from bridge.messages.stage import Chunk, EpochStarted, Event, Mute, Panic, Piece, Play, Stop, Stopped, Tempo
 from bridge.stage.bars import Bars, Said
-from bridge.stage.clock_out import STOP, ClockOut
+from bridge.stage.clock_out import ClockOut
+from bridge.stage.midi.numbers import STOP
 from bridge.stage.outbox import Departure, Line, Outbox, Pulse
 from bridge.stage.queue import Entry, Order, Queue
 from bridge.timing.timeline import Timeline

@@ -5,7 +5,8 @@ from itertools import pairwise
 import pytest
 
 from bridge.messages.stage import EpochStarted, Play, Stop, Tempo
-from bridge.stage.clock_out import CONTINUE, POSITION, PULSE, PULSE_TICKS, START, START_LEAD_TICKS, STOP, ClockOut
+from bridge.stage.clock_out import PULSE_TICKS, START_LEAD_TICKS, ClockOut
+from bridge.stage.midi.numbers import CLOCK, CONTINUE, SONG_POSITION, START, STOP
 from bridge.stage.outbox import Line, Pulse
 from bridge.stage.scheduler import Player, Scheduler
 from bridge.testing import FakeClock
@@ -52,7 +53,7 @@ def test_pulses_come_24_a_beat_also_while_nothing_plays():
     receiver = Receiver()
     receiver.run(1000)
     assert [tick for tick, _, _ in receiver.score] == [i * PULSE_TICKS for i in range(49)]
-    assert {status for _, status, _ in receiver.score} == {PULSE}
+    assert {status for _, status, _ in receiver.score} == {CLOCK}
 
 
 def test_pulses_begin_when_the_stage_does():
@@ -70,8 +71,8 @@ def test_the_first_pulse_after_a_start_is_the_downbeat():
     receiver.run(1500)
     started = next(i for i, pulse in enumerate(receiver.score) if pulse[1] == START)
     assert receiver.score[started][0] == -START_LEAD_TICKS
-    assert receiver.score[started + 1 : started + 4] == [(i * PULSE_TICKS, PULSE, ()) for i in range(3)]
-    ticks = [tick for tick, status, _ in receiver.score if status == PULSE]
+    assert receiver.score[started + 1 : started + 4] == [(i * PULSE_TICKS, CLOCK, ()) for i in range(3)]
+    ticks = [tick for tick, status, _ in receiver.score if status == CLOCK]
     between = [later - earlier for earlier, later in pairwise(ticks)]
     assert min(between) >= PULSE_TICKS // 2
     assert max(between) <= PULSE_TICKS * 3 // 2
@@ -84,14 +85,14 @@ def test_a_stop_and_going_on_from_the_middle_of_a_sixteenth():
     receiver.run(2000)
     receiver.say(Stop())
     receiver.run(100)
-    assert [status for _, status, _ in receiver.score if status != PULSE] == [START, STOP]
+    assert [status for _, status, _ in receiver.score if status != CLOCK] == [START, STOP]
     receiver.say(Play(2, BAR + 100))
     receiver.run(1000)
-    position, again = [entry for entry in receiver.score if entry[1] not in (PULSE, START, STOP)]
-    assert (position[1], again[1]) == (POSITION, CONTINUE)
+    position, again = [entry for entry in receiver.score if entry[1] not in (CLOCK, START, STOP)]
+    assert (position[1], again[1]) == (SONG_POSITION, CONTINUE)
     assert position[2] == (17, 0)  # the sixteenth after the bar's first
-    after = [entry for entry in receiver.score[receiver.score.index(again) :] if entry[1] == PULSE]
-    assert after[0] == (BAR + 240, PULSE, ())
+    after = [entry for entry in receiver.score[receiver.score.index(again) :] if entry[1] == CLOCK]
+    assert after[0] == (BAR + 240, CLOCK, ())
 
 
 def test_a_jump_while_playing_stops_and_goes_on():
@@ -100,8 +101,8 @@ def test_a_jump_while_playing_stops_and_goes_on():
     receiver.run(1000)
     receiver.say(Play(2, 128 * 240 * 2))
     receiver.run(500)
-    marks = [(status, data) for _, status, data in receiver.score if status != PULSE]
-    assert marks == [(START, ()), (STOP, ()), (POSITION, (0, 2)), (CONTINUE, ())]
+    marks = [(status, data) for _, status, data in receiver.score if status != CLOCK]
+    assert marks == [(START, ()), (STOP, ()), (SONG_POSITION, (0, 2)), (CONTINUE, ())]
 
 
 def test_pulses_are_asked_for_ahead_and_follow_the_tempo():
@@ -120,8 +121,8 @@ def test_a_start_told_late_begins_with_the_next_sixteenth():
     list(clock.until(1000))
     clock.play(500, 0, 1000)
     told = list(clock.until(1400))
-    assert [entry for entry in told if entry[1] != PULSE] == [(1210, POSITION, (3, 0)), (1210, CONTINUE, ())]
-    pulses = [tick for tick, status, _ in told if status == PULSE]
+    assert [entry for entry in told if entry[1] != CLOCK] == [(1210, SONG_POSITION, (3, 0)), (1210, CONTINUE, ())]
+    pulses = [tick for tick, status, _ in told if status == CLOCK]
     assert 500 + 3 * 240 in pulses
 
 

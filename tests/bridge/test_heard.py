@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from bridge.messages.stage import Event, PlayerSetup
-from bridge.stage.outputs.alsa import listeners
+from bridge.stage.midi.alsa import listeners
 from bridge.stage.outputs.audio import AudioOutput, Target
-from bridge.stage.outputs.output import Rack
+from bridge.stage.rack import Rack
 
 CLIENTS = """\
 Client info

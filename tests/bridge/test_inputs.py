@@ -11,9 +11,9 @@ from bridge.stage.inputs import input as input_module
 from bridge.stage.inputs.input import FLOOD_OVER_NS, RETRY_NS
 from bridge.stage.inputs.inputs import Inputs
 from bridge.stage.inputs.mailbox import WAITING_MAX, Mailbox, RawMidi
-from bridge.stage.inputs.stamp import Stamper
-from bridge.stage.outputs.output import Rack
-from bridge.stage.outputs.ports import System
+from bridge.stage.midi.port import System
+from bridge.stage.midi.stamp import Stamper
+from bridge.stage.rack import Rack
 from engines.errors import SidemanError
 
 ON, OFF = bytes((0x90, 60, 100)), bytes((0x80, 60, 64))

@@ -21,8 +21,8 @@ from bridge.messages.stage import (
     Setup,
     StageReady,
 )
-from bridge.stage.outputs.output import Rack
-from bridge.stage.outputs.ports import list_ports, open_existing
+from bridge.stage.midi.systems import list_ports, open_existing
+from bridge.stage.rack import Rack
 from bridge.testing import JackServer
 from engines.errors import SidemanError
 from engines.music import Note

@@ -9,8 +9,8 @@ import pytest
 
 from bridge.messages.stage import Connections, InputSetup, PortChanged
 from bridge.stage.inputs.inputs import Inputs
-from bridge.stage.outputs.output import Rack
-from bridge.stage.outputs.ports import open_virtual
+from bridge.stage.midi.systems import open_virtual
+from bridge.stage.rack import Rack
 
 jack = pytest.importorskip("jack", reason="the JACK library is not here", exc_type=OSError)
 pytestmark = pytest.mark.jack

@@ -1,6 +1,6 @@
 """On their frames, in order, and no note hangs when the server overruns a cycle."""
 
-from bridge.stage.outputs.jack_queue import RECENT_CYCLES, PortQueue
+from bridge.stage.midi.jack_queue import RECENT_CYCLES, PortQueue
 
 FRAMES = 256
 FRAME_NS = 1e9 / 48_000

@@ -7,7 +7,7 @@ import pytest
 from bridge.messages.message import Trouble
 from bridge.messages.stage import InputSetup, SourcePlays, SourceStops
 from bridge.stage.inputs.input import Input
-from bridge.stage.outputs.output import Rack
+from bridge.stage.rack import Rack
 from bridge.timing.sync.midi_clock import MidiClockSource
 from bridge.timing.sync.source import Reference
 

@@ -3,10 +3,11 @@
 import pytest
 
 from bridge.messages.stage import Connections, Event, PlayerSetup, PortChanged
-from bridge.stage.outputs import ports
+from bridge.stage.midi import systems
+from bridge.stage.midi.port import System
 from bridge.stage.outputs.midi import RETRY_NS, MidiOutput
 from bridge.stage.outputs.osc import OscOutput
-from bridge.stage.outputs.output import Rack
+from bridge.stage.rack import Rack
 from engines.errors import SidemanError
 
 DRUMS = PlayerSetup("drums", (), 10)
@@ -44,7 +45,7 @@ class Port:
         self.closed += 1
 
 
-def machine(monkeypatch, *systems, reasons=()):
+def machine(monkeypatch, *present, reasons=()):
     """A machine with these systems: (name, has virtual ports, existing ports). Returns the ports that get opened."""
     opened = []
 
@@ -53,7 +54,7 @@ def machine(monkeypatch, *systems, reasons=()):
         return opened[-1]
 
     made = [
-        ports.System(
+        System(
             name=name,
             virtual=virtual,
             destinations=lambda existing=existing: existing,
@@ -62,9 +63,9 @@ def machine(monkeypatch, *systems, reasons=()):
             origins=lambda rack: (),
             hear=lambda name, existing, rack, deliver: None,
         )
-        for name, virtual, existing in systems
+        for name, virtual, existing in present
     ]
-    monkeypatch.setattr(ports, "systems", lambda: (made, list(reasons)))
+    monkeypatch.setattr(systems, "systems", lambda: (made, list(reasons)))
     return opened
 
 
@@ -175,10 +176,10 @@ def test_closing_twice_is_closing_once(monkeypatch):
 
 
 def test_what_this_machine_has_is_found_out_without_an_error():
-    found, reasons = ports.systems()
+    found, reasons = systems.systems()
     assert len(found) + len(reasons) == 2
     assert all(reason and "\n" not in reason for reason in reasons)
-    assert all(isinstance(name, str) for _, name in ports.list_ports())
+    assert all(isinstance(name, str) for _, name in systems.list_ports())
 
 
 @pytest.mark.parametrize("target", ["nowhere", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:99999", ":9000", "host:port"])

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from bridge.stage.inputs.rtmidi_in import RtMidiInput
-from bridge.stage.outputs.output import Rack
-from bridge.stage.outputs.ports import open_virtual
+from bridge.stage.midi.rtmidi_ports import RtMidiIn
+from bridge.stage.midi.systems import open_virtual
+from bridge.stage.rack import Rack
 from bridge.testing import PATIENCE_S, JackServer
 
 jack = pytest.importorskip("jack", reason="the JACK library is not here", exc_type=OSError)
@@ -35,7 +35,7 @@ def until(there):
 
 def test_two_hundred_messages_and_the_clock_among_them_come_in_order_and_on_time(on_jack):
     came = []
-    heard = RtMidiInput("sidemantest", "keys", None, lambda data, at_ns: came.append((data, at_ns)))
+    heard = RtMidiIn("sidemantest", "keys", None, lambda data, at_ns: came.append((data, at_ns)))
     rack = Rack("sidemanhand")
     hand = open_virtual("keys", rack)
     port = next(found.name for found in on_jack.get_ports(is_midi=True, is_input=True) if "keys" in found.name)
@@ -61,7 +61,7 @@ def test_an_existing_port_is_missed_and_found_again(on_jack):
     rack = Rack("sidemanhand")
     open_virtual("keys", rack)
     came = []
-    heard = RtMidiInput("sidemantest", "keys", "sidemanhand:keys", lambda data, at_ns: came.append(data))
+    heard = RtMidiIn("sidemantest", "keys", "sidemanhand:keys", lambda data, at_ns: came.append(data))
     assert heard.present()
     rack.close()
     assert not heard.present()

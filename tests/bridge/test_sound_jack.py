@@ -14,7 +14,7 @@ from bridge.messages.message import Trouble
 from bridge.messages.sound import SoundStatus
 from bridge.messages.stage import Connections, Event, Piece, PlayerSetup, PortChanged
 from bridge.stage.outputs.audio import AudioOutput, Target
-from bridge.stage.outputs.output import Rack
+from bridge.stage.rack import Rack
 from engines.errors import SidemanError
 from engines.music import LoopFile
 

@@ -9,8 +9,8 @@ from collections import deque
 
 import pytest
 
-from bridge.stage.outputs.jack_clock import cycle_reader
 from bridge.testing import PATIENCE_S, JackServer
+from bridge.timing.jack_clock import cycle_reader
 
 BPM = 97.3
 CLOCK = b"\xf8"

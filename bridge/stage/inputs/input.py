@@ -8,9 +8,10 @@ from collections.abc import Callable
 from bridge.messages.message import Message, Trouble
 from bridge.messages.stage import Connections, InputSetup, PortChanged
 from bridge.stage.inputs.mailbox import Mailbox, RawMidi
-from bridge.stage.inputs.port import InPort, match
-from bridge.stage.outputs.output import Rack
-from bridge.stage.outputs.ports import System, systems
+from bridge.stage.midi.numbers import CLOCK, CONTINUE, SONG_POSITION, START, STOP
+from bridge.stage.midi.port import InPort, System, match
+from bridge.stage.midi.systems import systems
+from bridge.stage.rack import Rack
 from engines.errors import SidemanError
 
 RETRY_NS = 1_000_000_000
@@ -22,7 +23,6 @@ CLOCK_WINDOW_NS = 50_000_000
 CLOCK_WINDOW_MESSAGES = 64
 """No clock sends more: this would be 3,200 bpm. What comes beyond is dropped as it comes, before it wakes anyone."""
 
-CLOCK, SONG_POSITION, START, CONTINUE, STOP = 0xF8, 0xF2, 0xFA, 0xFB, 0xFC
 CLOCK_MESSAGES = frozenset({CLOCK, SONG_POSITION, START, CONTINUE, STOP})
 
 

@@ -10,7 +10,7 @@ from bridge.messages.message import Message
 from bridge.messages.stage import InputSetup
 from bridge.stage.inputs.input import Input
 from bridge.stage.inputs.mailbox import RawMidi
-from bridge.stage.outputs.output import Rack
+from bridge.stage.rack import Rack
 from engines.errors import SidemanError
 
 WINDOW_NS = 20_000_000

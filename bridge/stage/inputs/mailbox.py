@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from bridge.stage.midi.numbers import ALL_NOTES_OFF, ALL_SOUND_OFF, SUSTAIN
+
 WAITING_MAX = 1024
 """More than any hand plays while the stage is busy; a flood loses its oldest."""
-
-SUSTAIN, ALL_SOUND_OFF, ALL_NOTES_OFF = 64, 120, 123
 
 
 @dataclass(frozen=True, slots=True)

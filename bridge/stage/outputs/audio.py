@@ -28,8 +28,8 @@ from bridge.messages.sound import (
 )
 from bridge.messages.stage import EpochStarted, Event, Piece, PlayerSetup, Stopped
 from bridge.sound.desk import BLOCK, CALLBACKS, ERROR_NS, LATE_FRAMES, PPB, STARVATIONS, STARVED_FRAMES, WRITTEN, XRUNS
-from bridge.stage.outputs.output import Rack
 from bridge.stage.outputs.sound_device import LEAD_MAX_NS, Leavers, SoundDevice, inheriting
+from bridge.stage.rack import Rack
 from bridge.timing.timeline import TempoMap
 from engines.errors import SidemanError
 from engines.music import LoopFile

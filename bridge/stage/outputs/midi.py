@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from bridge.messages.message import Message
 from bridge.messages.stage import Connections, Event, PlayerSetup, PortChanged
-from bridge.stage.outputs.output import Rack
-from bridge.stage.outputs.ports import MidiPort, open_existing, open_virtual
+from bridge.stage.midi.numbers import ALL_NOTES_OFF, ALL_SOUND_OFF, SUSTAIN
+from bridge.stage.midi.port import OutPort
+from bridge.stage.midi.systems import open_existing, open_virtual
+from bridge.stage.rack import Rack
 
 RETRY_NS = 1_000_000_000
-
-SUSTAIN, ALL_SOUND_OFF, ALL_NOTES_OFF = 64, 120, 123
-"""Controllers of the MIDI specification; a panic sends 64, 123, 120, each with 0."""
 
 
 class MidiOutput:
@@ -21,7 +20,7 @@ class MidiOutput:
         self._channel = player.channel - 1
         self._target = target
         self._rack = rack
-        self._port: MidiPort | None = None
+        self._port: OutPort | None = None
         self._present = True
         self._next_try_ns = 0
         self._connections: tuple[str, ...] | None = None

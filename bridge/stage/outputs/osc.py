@@ -13,7 +13,7 @@ import struct
 from bridge.control.pattern import covers
 from bridge.messages.message import Message
 from bridge.messages.stage import Event, PlayerSetup
-from bridge.stage.outputs.output import Rack
+from bridge.stage.rack import Rack
 from engines.errors import SidemanError
 
 Address = tuple[int, tuple[str, int]]

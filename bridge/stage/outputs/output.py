@@ -1,16 +1,16 @@
-"""What the stage plays on: the Output protocol, and what an output is given to make itself with.
+"""What the stage plays on: the Output protocol, and how an output is found.
 
 An output is found through the entry-point group `sideman.outputs`; ours are registered the same way as anyone's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from bridge.messages.message import Message
 from bridge.messages.stage import EpochStarted, Event, OutputSetup, Piece, PlayerSetup, Stopped
+from bridge.stage.rack import Rack
 from engines.errors import SidemanError
 from engines.music import LoopFile
 
@@ -129,48 +129,6 @@ class HasDevice(Protocol):
     def device_ns(self) -> int:
         """How much of that is the device's own."""
         ...
-
-
-class Closable(Protocol):
-    """Something that outputs share and the rack closes."""
-
-    def close(self) -> None:
-        """Give it up; may be called twice."""
-        ...
-
-
-T = TypeVar("T", bound=Closable)
-
-
-class Rack:
-    """What the outputs of one stage have in common.
-
-    client_name: the name under which the system's other programs see us
-    reconnect:   what each of our ports, by its full name, was connected to before a restart
-    subscribers: (host, port, pattern) of OSC clients that asked for events; replaced as they come and go
-    heard:       players whose MIDI goes to something, as far as the system tells
-    """
-
-    def __init__(self, client_name: str, reconnect: dict[str, tuple[str, ...]] | None = None) -> None:
-        self.client_name = client_name
-        self.reconnect = dict(reconnect or {})
-        self.subscribers: tuple[tuple[str, int, str], ...] = ()
-        self.heard: set[str] = set()
-        self._shared: dict[str, Closable] = {}
-
-    def shared(self, key: str, kind: type[T], make: Callable[[], T]) -> T:
-        """What this rack has under a key, made at the first call: a JACK client, a sound device."""
-        if key not in self._shared:
-            self._shared[key] = make()
-        found = self._shared[key]
-        if not isinstance(found, kind):
-            raise TypeError(f"{key} is not a {kind.__name__}")
-        return found
-
-    def close(self) -> None:
-        """Close what was shared."""
-        while self._shared:
-            self._shared.popitem()[1].close()
 
 
 def make_output(setup: OutputSetup, player: PlayerSetup, rack: Rack) -> Output:

@@ -12,8 +12,8 @@ from typing import Any
 
 from bridge.messages.message import Trouble
 from bridge.messages.stage import SourcePlays, SourceStops, SyncKind
-from bridge.stage.outputs.jack_client import JackClient, shared_client
-from bridge.stage.outputs.output import Rack
+from bridge.stage.midi.jack_client import JackClient, shared_client
+from bridge.stage.rack import Rack
 from bridge.timing.clock import ClockMap, read_together
 from bridge.timing.sync.source import Reference, SourceEvent, SourceStatus
 from bridge.timing.timeline import TEMPO_MAX_MBPM, TEMPO_MIN_MBPM

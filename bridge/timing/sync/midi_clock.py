@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from bridge.messages.message import Trouble
 from bridge.messages.stage import SourcePlays, SourceStops, SyncKind
-from bridge.stage.inputs.input import CLOCK, CONTINUE, SONG_POSITION, START, STOP, Input
+from bridge.stage.inputs.input import Input
 from bridge.stage.inputs.mailbox import RawMidi
+from bridge.stage.midi.numbers import CLOCK, CONTINUE, SONG_POSITION, START, STOP
 from bridge.timing.sync.clock_line import ClockLine
 from bridge.timing.sync.source import Reference, SourceEvent, SourceStatus
 from bridge.timing.timeline import TEMPO_MAX_MBPM, TEMPO_MIN_MBPM

@@ -13,9 +13,9 @@ import sys
 import time
 from typing import Any, Protocol, TypeVar
 
-from bridge.stage.outputs.jack_clock import cycle_reader
-from bridge.stage.outputs.jack_wires import midi_ports
-from bridge.stage.outputs.output import Rack
+from bridge.stage.midi.jack_wires import midi_ports
+from bridge.stage.rack import Rack
+from bridge.timing.jack_clock import cycle_reader
 from engines.errors import SidemanError
 
 PERIODS_AHEAD = 2

@@ -1,0 +1,1 @@
+"""MIDI ports, ours and other programs', in and out, on each system that this machine has."""
