@@ -63,7 +63,6 @@ class RtMidiPort(ABC):
         """Open the port again once it is listed."""
         if self._existing not in _names(self._midi):
             return False
-        self.close()
         with contextlib.suppress(Exception):
             self._open()
             return True
@@ -74,12 +73,16 @@ class RtMidiPort(ABC):
         return None
 
     def close(self) -> None:
-        """Close the port."""
-        if self._midi:
-            self._midi.close_port()
+        """Close the port, and leave the system: with our callback in it, it would never be collected."""
+        midi, self._midi = self._midi, None
+        if midi:
+            midi.close_port()
+            midi.delete()
 
     def _open(self) -> None:
-        self._midi = self._make()
+        midi = self._make()
+        self.close()
+        self._midi = midi
         if self._existing:
             self._midi.open_port(_names(self._midi).index(self._existing), name=self._own_name)
         else:
