@@ -6,13 +6,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import deque
 
 import pytest
 from pythonosc.osc_message import OscMessage
 
-from bridge.testing import PATIENCE_S
+from bridge.testing import PATIENCE_S, until
 
 jack = pytest.importorskip("jack", reason="the JACK library is not here", exc_type=OSError)
 pytestmark = pytest.mark.jack
@@ -36,6 +37,8 @@ class Room:
     def __init__(self):
         self.heard = deque()
         self.to_play = []
+        self._cycles = 0
+        self._cycle = threading.Event()
         self._clients = [jack.Client(name, no_start_server=True) for name in ("Keyboard", "Module")]
         self._keys = self._clients[0].midi_outports.register("out")
         self._drums = self._clients[1].midi_inports.register("in")
@@ -56,6 +59,11 @@ class Room:
             (notes.add if status & 0xF0 == 0x90 else notes.discard)(pitch)
         return notes
 
+    def hear_cycles(self, count):
+        """Hear what is on its way."""
+        last = self._cycles + count
+        until(lambda: self._cycles >= last, "JACK's cycles", self._cycle)
+
     def close(self):
         for client in self._clients:
             with contextlib.suppress(jack.JackError):  # the server may have died
@@ -72,6 +80,8 @@ class Room:
             message = bytes(data)
             if message[0] & 0xE0 == 0x80:
                 self.heard.append((message[0], message[1]))
+        self._cycles += 1
+        self._cycle.set()
 
 
 class Ear:
@@ -142,7 +152,7 @@ def test_jackd_killed_and_brought_back_while_playing(server, ear, tmp_path):
     finally:
         live.send_signal(signal.SIGTERM)
         live.wait(PATIENCE_S)
-        time.sleep(0.2)
+        room.hear_cycles(3)
         ear.listen(0.2)
         room.close()
         print(log.read_text())

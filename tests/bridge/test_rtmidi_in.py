@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import threading
 import time
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from bridge.stage.midi.rtmidi_ports import RtMidiIn
 from bridge.stage.midi.systems import open_virtual
 from bridge.stage.rack import Rack
-from bridge.testing import PATIENCE_S, JackServer
+from bridge.testing import JackServer, until
 
 jack = pytest.importorskip("jack", reason="the JACK library is not here", exc_type=OSError)
 rtmidi = pytest.importorskip("rtmidi", reason="python-rtmidi is not here")
@@ -26,16 +27,24 @@ def on_jack(server, monkeypatch):
     client.close()
 
 
-def until(there):
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not there():
-        assert time.monotonic() < deadline_s
-        time.sleep(0.02)
+class Came:
+    """What is delivered, by rtmidi's thread."""
+
+    def __init__(self):
+        self.messages = []
+        self._more = threading.Event()
+
+    def deliver(self, data, at_ns):
+        self.messages.append((data, at_ns))
+        self._more.set()
+
+    def until(self, count):
+        return until(lambda: self.messages if len(self.messages) >= count else None, f"message {count}", self._more)
 
 
 def test_two_hundred_messages_and_the_clock_among_them_come_in_order_and_on_time(on_jack):
-    came = []
-    heard = RtMidiIn("sidemantest", "keys", None, lambda data, at_ns: came.append((data, at_ns)))
+    came = Came()
+    heard = RtMidiIn("sidemantest", "keys", None, came.deliver)
     rack = Rack("sidemanhand")
     hand = open_virtual("keys", rack)
     port = next(found.name for found in on_jack.get_ports(is_midi=True, is_input=True) if "keys" in found.name)
@@ -45,9 +54,8 @@ def test_two_hundred_messages_and_the_clock_among_them_come_in_order_and_on_time
     times_ns = [start_ns + number * 5_000_000 for number in range(200)]
     for data, at_ns in zip(sent, times_ns, strict=True):
         hand.send(data, at_ns)
-    until(lambda: len(came) == 200)
-    assert [data for data, _ in came] == sent
-    late_ms = sorted((came_ns - at_ns) / 1e6 for (_, came_ns), at_ns in zip(came, times_ns, strict=True))
+    assert [data for data, _ in came.until(200)] == sent
+    late_ms = sorted((came_ns - at_ns) / 1e6 for (_, came_ns), at_ns in zip(came.messages, times_ns, strict=True))
     print(f"{late_ms[0]:.1f} to {late_ms[-1]:.1f} ms late: JACK hands them over once a period")
     period_ms = JackServer.PERIOD / JackServer.RATE * 1000
     assert late_ms[-1] - late_ms[0] < 2 * period_ms
@@ -60,8 +68,8 @@ def test_two_hundred_messages_and_the_clock_among_them_come_in_order_and_on_time
 def test_an_existing_port_is_missed_and_found_again(on_jack):
     rack = Rack("sidemanhand")
     open_virtual("keys", rack)
-    came = []
-    heard = RtMidiIn("sidemantest", "keys", "sidemanhand:keys", lambda data, at_ns: came.append(data))
+    came = Came()
+    heard = RtMidiIn("sidemantest", "keys", "sidemanhand:keys", came.deliver)
     assert heard.present()
     rack.close()
     assert not heard.present()
@@ -69,6 +77,9 @@ def test_an_existing_port_is_missed_and_found_again(on_jack):
     with contextlib.closing(Rack("sidemanhand")) as again:
         hand = open_virtual("keys", again)
         assert heard.reopen()
+        until(
+            lambda: on_jack.get_all_connections("sidemanhand:keys"), "the connection: JACK makes it between two cycles"
+        )
         hand.send(b"\x90\x3c\x40", 0)
-        until(lambda: came)
+        assert came.until(1)[0][0] == b"\x90\x3c\x40"
         heard.close()

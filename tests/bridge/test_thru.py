@@ -1,6 +1,6 @@
 """Playing through: what comes in on an input leaves on a player's outputs, and control hears of it."""
 
-import time
+import threading
 from collections import deque
 
 import pytest
@@ -15,7 +15,7 @@ from bridge.messages.stage import (
     Setup,
     StageReady,
 )
-from bridge.testing import PATIENCE_S, StageProcess
+from bridge.testing import StageProcess, until
 
 jack = pytest.importorskip("jack", reason="the JACK library is not here", exc_type=OSError)
 pytestmark = pytest.mark.jack
@@ -29,6 +29,7 @@ class Keyboard:
         self.out = self.client.midi_outports.register("out")
         self.ear = self.client.midi_inports.register("in")
         self.to_play, self.heard = deque(), []
+        self._cycle = threading.Event()
         self.client.set_process_callback(self._process)
         self.client.activate()
 
@@ -37,12 +38,10 @@ class Keyboard:
         self.out.clear_buffer()
         while self.to_play:
             self.out.write_midi_event(0, bytes(self.to_play.popleft()))
+        self._cycle.set()
 
     def until(self, enough):
-        deadline_s = time.monotonic() + PATIENCE_S
-        while not enough(self.heard):
-            assert time.monotonic() < deadline_s, self.heard
-            time.sleep(0.02)
+        until(lambda: enough(self.heard), "what was to be heard", self._cycle)
 
     def close(self):
         self.client.deactivate()

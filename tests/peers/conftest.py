@@ -4,12 +4,13 @@ import contextlib
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections import deque
 
 import pytest
 
-from bridge.testing import PATIENCE_S, JackServer
+from bridge.testing import JackServer, until
 from bridge.timing.jack_clock import cycle_reader
 
 BPM = 97.3
@@ -49,6 +50,7 @@ class Desk:
         self.port = self.client.midi_inports.register("in")
         self.notes_port = self.client.midi_inports.register("notes")
         self._notes = deque()
+        self._cycle = threading.Event()
         self._read_cycle = cycle_reader(self.client)
         self.client.set_process_callback(self._process)
         self._programs = []
@@ -76,6 +78,16 @@ class Desk:
 
     def stop(self):
         self.client.transport_stop()
+
+    def play_to(self, beat):
+        """Let the transport come to a beat."""
+        frames = beat * 60 / BPM * JackServer.RATE
+        self.until(lambda: self.client.transport_frame >= frames, f"beat {beat}")
+
+    def hear(self, seconds):
+        """Let so much of JACK's time pass."""
+        until_frame = self.client.frame_time + seconds * JackServer.RATE
+        self.until(lambda: self.client.frame_time >= until_frame, "JACK's time")
 
     def must_keep_time(self):
         """Skip on a machine that is too busy for JACK: frames that are left out are no matter of ours."""
@@ -114,9 +126,7 @@ class Desk:
             status, pitch, velocity = bytes(data)
             if status & 0xF0 == 0x90 and velocity:
                 self._notes.append((pitch, (position.frame + frame) / JackServer.RATE * BPM / 60))
+        self._cycle.set()
 
     def until(self, there, what):
-        deadline_s = time.monotonic() + PATIENCE_S
-        while not there():
-            assert time.monotonic() < deadline_s, f"no {what}"
-            time.sleep(0.05)
+        until(there, what, self._cycle)

@@ -20,7 +20,7 @@ from bridge.messages.stage import (
     SyncSetup,
     Tempo,
 )
-from bridge.testing import PATIENCE_S, StageProcess
+from bridge.testing import StageProcess, until
 
 jack = pytest.importorskip("jack", reason="the JACK library is not here", exc_type=OSError)
 
@@ -49,12 +49,12 @@ def klick(server, transport):
     if not shutil.which("klick"):
         pytest.skip("there is no klick here (on Debian and Ubuntu: sudo apt install klick)")
     process = subprocess.Popen(["klick", "-t", "-T", "97.3"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline_s = time.monotonic() + PATIENCE_S
-    while transport.transport_query()[1].get("beats_per_minute", 0) < 97 and time.monotonic() < deadline_s:
-        time.sleep(0.05)
-    yield
-    process.terminate()
-    process.wait()
+    try:
+        until(lambda: transport.transport_query()[1].get("beats_per_minute", 0) >= 97, "klick's tempo")
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def behind_ms(stage, transport, bpm):
