@@ -18,6 +18,7 @@ pytestmark = [pytest.mark.jack, pytest.mark.peer]
 
 BPM = 97.3
 FRAMES = 60 * JackServer.RATE / BPM / 24
+TAKES = 4
 
 
 @pytest.fixture
@@ -29,31 +30,52 @@ def stage(server):
     found.close()
 
 
-@pytest.fixture
-def heard(stage):
-    """(frame, message) of all that the output sends."""
-    client = jack.Client("ear", no_start_server=True)
-    port, found = client.midi_inports.register("in"), deque()
+class Ear:
+    """(frame, message) of all that the output sends. lost: cycles that the machine missed; then frames are late."""
 
-    def process(_frames):
-        start = client.last_frame_time
-        found.extend((start + offset, bytes(data)) for offset, data in port.incoming_midi_events())
+    def __init__(self):
+        self.messages: deque[tuple[int, bytes]] = deque()
+        self.lost = 0
+        self._next_frame = None
+        self._client = jack.Client("ear", no_start_server=True)
+        self._port = self._client.midi_inports.register("in")
+        self._client.set_process_callback(self._process)
 
-    client.set_process_callback(process)
-    client.activate()
-    client.connect("sidemantest:drums", port)
-    yield found
-    client.deactivate()
-    client.close()
+    def __enter__(self):
+        self._client.activate()
+        self._client.connect("sidemantest:drums", self._port)
+        return self
+
+    def __exit__(self, *_):
+        self._client.deactivate()
+        self._client.close()
+
+    def _process(self, frames):
+        start = self._client.last_frame_time
+        self.lost += self._next_frame is not None and start != self._next_frame
+        self._next_frame = start + frames
+        self.messages.extend((start + offset, bytes(data)) for offset, data in self._port.incoming_midi_events())
 
 
-def test_pulses_are_even_and_the_first_after_a_start_is_the_downbeat(stage, heard):
-    stage.tell(Play(1, 0), Chunk("drums", 1, 0, 1, 0, 3840, "hit", (Note(0, 36, 100, 60), Note(960, 38, 100, 60))))
-    stage.listen(2.0)
-    stage.tell(Stop())
-    stage.wait_for(Stopped)
-    stage.listen(0.5)
-    messages = list(heard)
+def take(stage, epoch):
+    """What two notes a beat apart send, from the start to the stop; and whether no cycle was missed."""
+    notes = (Note(0, 36, 100, 60), Note(960, 38, 100, 60))
+    with Ear() as ear:
+        stage.tell(Play(epoch, 0), Chunk("drums", epoch, 0, epoch, 0, 3840, "hit", notes))
+        stage.listen(2.0)
+        stage.tell(Stop())
+        stage.wait_for(Stopped)
+        stage.listen(0.5)
+        return list(ear.messages), not ear.lost
+
+
+def test_pulses_are_even_and_the_first_after_a_start_is_the_downbeat(stage):
+    for epoch in range(1, TAKES + 1):
+        messages, whole = take(stage, epoch)
+        if whole:
+            break
+    else:
+        pytest.skip(f"JACK lost cycles in each of {TAKES} takes: the machine is too busy to count its frames")
     start = next(number for number, (_, data) in enumerate(messages) if data == b"\xfa")
     assert b"\xfc" in [data for _, data in messages[start:]]
     pulses = [frame for frame, data in messages[start:] if data == b"\xf8"]
