@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
+
+Closing = TypeVar("Closing")
 
 TROUBLED = """
 import os, sys, time
@@ -79,6 +82,20 @@ def troubled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (info / "entry_points.txt").write_text(ENTRY_POINTS)
     monkeypatch.setenv("PYTHONPATH", str(folder))
     return folder
+
+
+@pytest.fixture
+def closing() -> Iterator[Callable[[Closing], Closing]]:
+    """Keeps what a test opens, and closes it, the last one first."""
+    opened: list[Any] = []
+
+    def keep(part: Closing) -> Closing:
+        opened.append(part)
+        return part
+
+    yield keep
+    for part in reversed(opened):
+        part.close()
 
 
 @pytest.fixture

@@ -121,19 +121,6 @@ class Stage:
         self.channel.close()
 
 
-@pytest.fixture
-def closing():
-    opened = []
-
-    def keep(part):
-        opened.append(part)
-        return part
-
-    yield keep
-    for part in reversed(opened):
-        part.close()
-
-
 def bars(count):
     notes = tuple(Note(i * 240, 36 + i, 100, 100) for i in range(16))
     return [Chunk("drums", 1, number, number + 1, number * BAR, BAR, "hit", notes) for number in range(count)]

@@ -80,19 +80,6 @@ class Desk:
         self.rack.close()
 
 
-@pytest.fixture
-def closing():
-    opened = []
-
-    def keep(part):
-        opened.append(part)
-        return part
-
-    yield keep
-    for part in reversed(opened):
-        part.close()
-
-
 def test_what_was_sent_for_a_time_is_heard_with_that_time(server, closing):
     out = closing(Player())
     desk = closing(Desk(InputSetup("keys"), rack=Rack("sidemanear", {"x:keys": ("sidemantest:drums",)})))

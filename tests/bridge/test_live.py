@@ -21,7 +21,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 
 from bridge.daemon import Daemon, LiveOptions
 from bridge.set import PlayerSet, Set
-from bridge.terminal.view import ShownBar
+from bridge.testing import RecordingView
 from engines.bundle import Manifest
 from engines.errors import SidemanError
 
@@ -49,49 +49,14 @@ def _findable(euclid: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-class Watch:
-    """A view that remembers, and lets a test wait for what it has seen."""
-
-    def __init__(self) -> None:
-        self.bars: list[ShownBar] = []
-        self.lines: list[str] = []
-        self._news = asyncio.Event()
-
-    def bar(self, shown: ShownBar) -> None:
-        self.bars.append(shown)
-        self._news.set()
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-        self._news.set()
-
-    def playhead(self, step: int) -> None:
-        pass
-
-    def sync(self, text: str) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    async def until(self, seen: Callable[[], bool]) -> None:
-        async with asyncio.timeout(30):
-            while not seen():
-                self._news.clear()
-                await self._news.wait()
-
-    async def until_bar(self, number: int) -> None:
-        await self.until(lambda: any(bar.bar >= number for bar in self.bars))
-
-
 def a_set(seed: int = 1, tempo_bpm: float = 480.0, **more: object) -> Set:
     player = PlayerSet(engine="euclid", bundle="", outputs=("osc",), parameters={"ghosts": 0.3})
     return Set(players={"drums": player}, seed=seed, tempo_bpm=tempo_bpm, osc_port=0, **more)  # type: ignore[arg-type]
 
 
-def play(set_: Set, options: LiveOptions) -> Watch:
-    async def session() -> Watch:
-        watch = Watch()
+def play(set_: Set, options: LiveOptions) -> RecordingView:
+    async def session() -> RecordingView:
+        watch = RecordingView()
         daemon = Daemon(set_, options, watch)
         try:
             await daemon.start()
@@ -153,12 +118,14 @@ class Client:
 
 
 def with_client(
-    scene: Callable[[Daemon, Watch, Client], object], options: LiveOptions | None = None, set_: Set | None = None
-) -> Watch:
+    scene: Callable[[Daemon, RecordingView, Client], object],
+    options: LiveOptions | None = None,
+    set_: Set | None = None,
+) -> RecordingView:
     """Play while a client acts its scene (a coroutine function), then stop."""
 
-    async def session() -> Watch:
-        watch = Watch()
+    async def session() -> RecordingView:
+        watch = RecordingView()
         daemon = Daemon(set_ or a_set(), options or LiveOptions(), watch)
         client = None
         try:
@@ -201,7 +168,7 @@ def test_a_folder_of_the_users_called_engines_is_not_ours(tmp_path: Path, monkey
 
 
 def test_the_engines_own_parameters_are_set_asked_and_heard_over_osc() -> None:
-    async def scene(daemon: Daemon, watch: Watch, client: Client) -> None:
+    async def scene(daemon: Daemon, watch: RecordingView, client: Client) -> None:
         client.send("/sideman/system/subscribe", client.port)
         await client.next("/sideman/system/subscribe")
         client.send("/sideman/drums/kick_hits", 1)
@@ -216,7 +183,7 @@ def test_the_engines_own_parameters_are_set_asked_and_heard_over_osc() -> None:
 
 
 def test_a_subscriber_gets_whole_bars_ahead_and_then_the_notes() -> None:
-    async def scene(daemon: Daemon, watch: Watch, client: Client) -> None:
+    async def scene(daemon: Daemon, watch: RecordingView, client: Client) -> None:
         client.send("/sideman/system/subscribe", client.port, "/sideman/drums/*")
         ahead: dict[int, list[int]] = {}
         heard: list[tuple[int, int]] = []
@@ -240,7 +207,7 @@ def test_a_subscriber_gets_whole_bars_ahead_and_then_the_notes() -> None:
 def test_the_tempo_turns_in_mid_bar_without_a_lost_or_doubled_step(tmp_path: Path) -> None:
     file = tmp_path / "out.mid"
 
-    async def scene(daemon: Daemon, watch: Watch, client: Client) -> None:
+    async def scene(daemon: Daemon, watch: RecordingView, client: Client) -> None:
         for bar, bpm in ((1, 300), (2, 700), (3, 200.5), (4, 999)):
             await watch.until_bar(bar)
             client.send("/sideman/transport/tempo", bpm)
@@ -256,7 +223,7 @@ def test_the_tempo_turns_in_mid_bar_without_a_lost_or_doubled_step(tmp_path: Pat
 
 
 def test_what_comes_in_wrong_gets_one_error_each_and_the_music_plays_on() -> None:
-    async def scene(daemon: Daemon, watch: Watch, client: Client) -> None:
+    async def scene(daemon: Daemon, watch: RecordingView, client: Client) -> None:
         client.send("/sideman/system/subscribe", client.port, "/sideman/system/error")
         await client.next("/sideman/system/subscribe")
         wrong: list[tuple[str, tuple[object, ...]]] = [
@@ -287,7 +254,7 @@ def test_what_comes_in_wrong_gets_one_error_each_and_the_music_plays_on() -> Non
 
 
 def test_patterns_bundles_and_verbs() -> None:
-    async def scene(daemon: Daemon, watch: Watch, client: Client) -> None:
+    async def scene(daemon: Daemon, watch: RecordingView, client: Client) -> None:
         client.send("/sideman/system/subscribe", client.port, "/sideman/nothing")
         await client.next("/sideman/system/subscribe")
         bundle = OscBundleBuilder(IMMEDIATELY)
@@ -315,7 +282,7 @@ def test_patterns_bundles_and_verbs() -> None:
 def test_a_worker_killed_ten_times_in_mid_bar_costs_bars_not_notes(tmp_path: Path) -> None:
     file = tmp_path / "out.mid"
 
-    async def scene(daemon: Daemon, watch: Watch, client: Client) -> None:
+    async def scene(daemon: Daemon, watch: RecordingView, client: Client) -> None:
         player = daemon.players["drums"]
         for _ in range(10):
             made = player.planner.counters.hit
@@ -339,7 +306,7 @@ def test_a_worker_killed_ten_times_in_mid_bar_costs_bars_not_notes(tmp_path: Pat
 def test_a_killed_stage_is_set_up_again_and_plays_on_at_a_bar_line(tmp_path: Path) -> None:
     file = tmp_path / "out.mid"
 
-    async def scene(daemon: Daemon, watch: Watch, client: Client) -> None:
+    async def scene(daemon: Daemon, watch: RecordingView, client: Client) -> None:
         await watch.until_bar(2)
         assert daemon.stagehand.pid
         os.kill(daemon.stagehand.pid, signal.SIGKILL)
@@ -421,7 +388,7 @@ def test_a_taken_port_is_named() -> None:
 def test_stop_continue_and_jump_over_osc(tmp_path: Path) -> None:
     file = tmp_path / "out.mid"
 
-    async def scene(daemon: Daemon, watch: Watch, client: Client) -> None:
+    async def scene(daemon: Daemon, watch: RecordingView, client: Client) -> None:
         client.send("/sideman/system/subscribe", client.port, "/nothing")
         await watch.until_bar(1)
         client.send("/sideman/transport/playing", 0)
@@ -464,7 +431,7 @@ def test_a_bundle_takes_over_while_it_plays_and_a_broken_one_changes_nothing(tro
     broken = a_bundle(tmp_path / "broken", trouble=True)
     player = PlayerSet(engine="troubled", bundle=str(first), outputs=("osc",))
 
-    async def scene(daemon: Daemon, watch: Watch, client: Client) -> None:
+    async def scene(daemon: Daemon, watch: RecordingView, client: Client) -> None:
         client.send("/sideman/system/subscribe", client.port, "/sideman/system/error")
         await client.next("/sideman/system/subscribe")
         client.send("/sideman/drums/bundle", "nowhere")
@@ -486,7 +453,7 @@ def test_a_bundle_takes_over_while_it_plays_and_a_broken_one_changes_nothing(tro
 
 
 def test_an_engine_that_hangs_costs_repeated_bars(troubled: Path) -> None:
-    async def scene(daemon: Daemon, watch: Watch, client: Client) -> None:
+    async def scene(daemon: Daemon, watch: RecordingView, client: Client) -> None:
         client.send("/sideman/drums/trouble", "hang")
         await watch.until(lambda: "drums: the worker hung; it is being started again" in watch.lines)
         client.send("/sideman/drums/trouble", "none")

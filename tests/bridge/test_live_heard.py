@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -14,14 +14,13 @@ import pytest
 
 from bridge.daemon import Daemon, LiveOptions
 from bridge.set import Set, load_set, parse_set
-from bridge.terminal.view import ShownBar
-from bridge.testing import JackServer
+from bridge.testing import JackServer, RecordingView, until
 
 jack = pytest.importorskip("jack", reason="the JACK library is not here", exc_type=OSError)  # type: ignore[arg-type]
 pytestmark = pytest.mark.jack
 
 BAR, BEAT, STEP = 3840, 960, 240
-CLICK, PATIENCE_S = 37, 30.0
+CLICK = 37
 
 ENGINES = """
 from engines.music import Note, Phrase
@@ -84,6 +83,7 @@ class Hand:
 
     def __init__(self) -> None:
         self.clicks: list[int] = []
+        self.cycle = threading.Event()
         self._notes: deque[tuple[int, bytes]] = deque()
         self._ear, self._hand = (jack.Client(name, no_start_server=True) for name in ("ear", "hand"))
         self._in = self._ear.midi_inports.register("in")
@@ -123,6 +123,7 @@ class Hand:
     def _hear(self, _frames: int) -> None:
         start = self._ear.last_frame_time
         self.clicks += [start + at for at, data in self._in.incoming_midi_events() if bytes(data)[0] & 0xF0 == 0x90]
+        self.cycle.set()
 
     def _play(self, frames: int) -> None:
         start = self._hand.last_frame_time
@@ -137,32 +138,6 @@ class Hand:
             client.close()
 
 
-class Watch:
-    """A view that remembers."""
-
-    def __init__(self) -> None:
-        self.bars: list[ShownBar] = []
-        self.lines: list[str] = []
-
-    def bar(self, shown: ShownBar) -> None:
-        self.bars.append(shown)
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-    def playhead(self, step: int) -> None:
-        pass
-
-    def sync(self, text: str) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-    def outcomes(self, player: str) -> list[str]:
-        return [shown.outcome for shown in self.bars if shown.player == player]
-
-
 @pytest.fixture
 def hand(server: JackServer, engines: None) -> Iterator[Hand]:
     found = Hand()
@@ -170,26 +145,19 @@ def hand(server: JackServer, engines: None) -> Iterator[Hand]:
     found.close()
 
 
-async def until(seen: Callable[[], bool]) -> None:
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not seen():
-        assert time.monotonic() < deadline_s, "what was waited for did not come"
-        await asyncio.sleep(0.01)
-
-
 def session(
-    set_: Set, options: LiveOptions, hand: Hand, scene: Callable[[Daemon, Watch], Coroutine[None, None, None]]
-) -> Watch:
+    set_: Set, options: LiveOptions, hand: Hand, scene: Callable[[Daemon, RecordingView], Coroutine[None, None, None]]
+) -> RecordingView:
     """Play a set; once the hand has found the beat its scene is played."""
 
-    async def play() -> Watch:
-        watch = Watch()
+    async def play() -> RecordingView:
+        watch = RecordingView()
         daemon = Daemon(set_, options, watch)
         hand.clicks.clear()
         try:
             await daemon.start()
             hand.connect()
-            await until(lambda: len(hand.clicks) >= 2)
+            await asyncio.to_thread(until, lambda: len(hand.clicks) >= 2, "clicks", hand.cycle)
             hand.find_the_beat(set_.tempo_bpm, daemon.transport.position_tick())
             await scene(daemon, watch)
         finally:
@@ -218,10 +186,10 @@ def test_played_notes_reach_the_request_with_the_right_ticks(hand: Hand, tmp_pat
     recording = tmp_path / "echo.mid"
     played = [(bar * BAR + tick, 60 + bar) for bar in (2, 3, 4) for tick in (7, 725, 1440, 2003, 3100)]
 
-    async def scene(daemon: Daemon, watch: Watch) -> None:
+    async def scene(daemon: Daemon, watch: RecordingView) -> None:
         for tick, pitch in played:
             hand.note(tick, pitch)
-        await until(lambda: len(watch.outcomes("echo")) > 7)
+        await watch.until(lambda: len(watch.outcomes("echo")) > 7)
 
     watch = session(set_, LiveOptions(record=(recording,)), hand, scene)
     echoed = onsets(recording)
@@ -244,20 +212,20 @@ def test_a_learned_controller_turns_a_parameter_and_survives_a_restart(hand: Han
     def level(daemon: Daemon) -> Any:
         return daemon.surface.get("/sideman/echo/level")
 
-    async def first(daemon: Daemon, watch: Watch) -> None:
+    async def first(daemon: Daemon, watch: RecordingView) -> None:
         daemon.surface.set("/sideman/system/learn", "echo/level")
         hand.turn(74, 127)
-        await until(lambda: any("controller 74" in line for line in watch.lines))
+        await watch.until(lambda: any("controller 74" in line for line in watch.lines))
         hand.turn(74, 40)  # on its way it passes 100, where the level is
-        await until(lambda: level(daemon) != 100)
+        await asyncio.to_thread(until, lambda: level(daemon) != 100)
         assert level(daemon) == 1 + round(126 * 40 / 127)
         daemon.surface.set("/sideman/system/save", 1)
 
-    async def second(daemon: Daemon, watch: Watch) -> None:
+    async def second(daemon: Daemon, watch: RecordingView) -> None:
         assert level(daemon) == 1 + round(126 * 40 / 127)
         for position in (30, 60):
             hand.turn(74, position)
-        await until(lambda: level(daemon) == 1 + round(126 * 60 / 127))
+        await asyncio.to_thread(until, lambda: level(daemon) == 1 + round(126 * 60 / 127))
 
     session(load_set(file), LiveOptions(file=file), hand, first)
     assert file.read_text().startswith("# the keyboard's set\n")
@@ -272,11 +240,11 @@ def test_two_bars_played_are_answered_on_the_grid_with_their_rhythm(hand: Hand, 
     recording = tmp_path / "trade.mid"
     rhythm = (0, 3, 6, 10)
 
-    async def scene(daemon: Daemon, watch: Watch) -> None:
+    async def scene(daemon: Daemon, watch: RecordingView) -> None:
         for bar in (1, 4, 5):
             for step in rhythm:
                 hand.note(bar * BAR + step * STEP, 60)
-        await until(lambda: len(watch.outcomes("drums")) > 8)
+        await watch.until(lambda: len(watch.outcomes("drums")) > 8)
 
     watch = session(set_, LiveOptions(record=(recording,)), hand, scene)
     assert watch.outcomes("drums")[:8] == ["listen", "listen", "hit", "hit"] * 2

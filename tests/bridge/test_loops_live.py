@@ -15,6 +15,7 @@ from bridge.daemon import Daemon, LiveOptions
 from bridge.players.grid import BarSpan
 from bridge.players.plan import Plan, fitted, offer_of, spliced
 from bridge.set import PlayerSet, Set
+from bridge.testing import RecordingView
 from engines.audio import frames_in
 from engines.music import LoopFile, Meter, Note, Phrase
 
@@ -43,37 +44,16 @@ def test_a_loop_that_sounds_goes_on_through_a_fill() -> None:
     assert spliced(Phrase(3840, (HIT,), LOOP), fill, 960) == Phrase(3840, (HIT, Note(1920, 38, 100, 10)), LOOP)
 
 
-class View:
-    """A view that keeps what was said."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.bars: list[int] = []
-
-    def bar(self, shown: object) -> None:
-        self.bars.append(shown.bar)  # type: ignore[attr-defined]
-
-    def say(self, text: str) -> None:
-        self.lines.append(text)
-
-    def playhead(self, step: int) -> None:
-        pass
-
-    def sync(self, text: str) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
-def session(folder: Path, loops: str, bars: int, stems: Path | None = None) -> tuple[View, list[OscMessage], Daemon]:
+def session(
+    folder: Path, loops: str, bars: int, stems: Path | None = None
+) -> tuple[RecordingView, list[OscMessage], Daemon]:
     """Play a folder of loops for some bars; what was said, what came by OSC, and the daemon that is closed."""
     player = PlayerSet(engine="loopfile", bundle=str(folder), outputs=("osc",))
     set_ = Set(players={"keys": player}, seed=1, tempo_bpm=480.0, osc_port=0, loops=loops)
     heard: list[OscMessage] = []
 
-    async def play() -> tuple[View, Daemon]:
-        view = View()
+    async def play() -> tuple[RecordingView, Daemon]:
+        view = RecordingView()
         daemon = Daemon(set_, LiveOptions(bars=bars, stems=stems), view)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.bind(("127.0.0.1", 0))

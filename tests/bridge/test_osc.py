@@ -41,6 +41,7 @@ class Scene:
 
     def __init__(self, beside: Scene | None = None) -> None:
         self.set: list[float] = []
+        self.more = asyncio.Event()
         self.done: list[tuple[Any, ...]] = []
         self.surface = Surface()
         self.surface.replace(
@@ -49,7 +50,7 @@ class Scene:
                     "/sideman/x/value",
                     "a number",
                     get=lambda: (self.set[-1],),
-                    set=lambda value: self.set.append(_number(value)),
+                    set=self._store,
                 ),
                 Node("/sideman/x/verb", "nothing", act=self.done.append),
             )
@@ -61,6 +62,7 @@ class Scene:
 
     def _store(self, value: Any) -> None:
         self.set.append(_number(value))
+        self.more.set()
 
     def send(self, *packets: bytes) -> None:
         for packet in packets:
@@ -174,7 +176,8 @@ def test_a_timetag_is_waited_for() -> None:
         assert stage.set == []
         async with asyncio.timeout(5):
             while len(stage.set) < 2:
-                await asyncio.sleep(0.01)
+                stage.more.clear()
+                await stage.more.wait()
         assert stage.set == [1.0, 2.0]
         assert time.time() - begun_s >= 0.19
         late = OscBundleBuilder(begun_s + 86_400.0)  # type: ignore[arg-type]

@@ -5,26 +5,23 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from bridge.channel import Channel, module_command, pair
 from bridge.messages.stage import (
     AskStatus,
     Chunk,
     Connections,
-    FromStage,
     Left,
     OutputSetup,
     Play,
     PlayerSetup,
-    Quit,
     Setup,
     StageStatus,
 )
+from bridge.testing import StageProcess
 from engines.music import Note
 
 pytestmark = [pytest.mark.jack, pytest.mark.peer]
@@ -73,38 +70,22 @@ def fluidsynth(server):
 
 
 def test_two_thousand_notes_through_the_virtual_port_and_none_lost(fluidsynth):
-    mine, theirs = pair()
-    with theirs:
-        process = subprocess.Popen(module_command("bridge.stage.process", theirs.fileno()), pass_fds=[theirs.fileno()])
-    channel = Channel(mine, FromStage)
     player = PlayerSetup("drums", (OutputSetup("midi"),))
-    channel.send(Setup("sidemantest", (player,), 960_000, reconnect={"sidemantest:drums": ("module:midi_00",)}))
-    messages = []
-
-    def wait_for(kind, condition=lambda _: True):
-        deadline_s = time.monotonic() + PATIENCE_S
-        while True:
-            for message in messages:
-                if isinstance(message, kind) and condition(message):
-                    return message
-            assert channel.wait(max(0, deadline_s - time.monotonic())), f"no {kind}"
-            messages.extend(channel.receive())
-
-    wait_for(Connections, lambda told: told.ports["sidemantest:drums"] == ("module:midi_00",))
-    channel.send(Play(1, 0, 500))
+    wires = {"sidemantest:drums": ("module:midi_00",)}
+    stage = StageProcess(Setup("sidemantest", (player,), 960_000, reconnect=wires))
+    stage.wait_for(Connections, lambda told: told.ports["sidemantest:drums"] == ("module:midi_00",))
+    stage.tell(Play(1, 0, 500))
     step = BAR // NOTES_A_BAR
     notes = tuple(Note(i * step, 35 + i % 40, 1 + i, step) for i in range(NOTES_A_BAR))
     for bar in range(BARS):
-        channel.send(Chunk("drums", 1, bar, bar + 1, bar * BAR, BAR, "hit", notes))
-    wait_for(Left, lambda left: left.events[-1].song_tick == BARS * BAR)
-    channel.send(AskStatus())
-    status = wait_for(StageStatus)
+        stage.tell(Chunk("drums", 1, bar, bar + 1, bar * BAR, BAR, "hit", notes))
+    stage.wait_for(Left, lambda left: left.events[-1].song_tick == BARS * BAR)
+    stage.tell(AskStatus())
+    status = stage.wait_for(StageStatus)
     print(
         f"dispatch: p50 {status.late_p50_us:.0f} us, p99 {status.late_p99_us:.0f} us, max {status.late_max_us:.0f} us"
     )
-    channel.send(Quit())
-    assert process.wait(PATIENCE_S) == 0
-    channel.close()
+    assert stage.close() == 0
     log = fluidsynth()
     voices = re.findall(r"noteon\s+9\s+(\d+)\s+(\d+)\s+(\d+)", log)  # several to a note, numbered by it
     heard = {number: (int(pitch), int(velocity)) for pitch, velocity, number in voices}

@@ -1,10 +1,9 @@
-"""Parts for tests, ours and anyone's: a clock that is set by hand, an output that remembers, a stage, a JACK server."""
+"""A stage and a JACK server in processes of their own."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -12,120 +11,16 @@ from typing import Any, Self, TypeVar
 
 from bridge.channel import Channel, inherited_by, module_command, pair
 from bridge.messages.message import Message
-from bridge.messages.stage import EpochStarted, Event, FromStage, Left, Piece, PlayerSetup, Quit, Setup
-from bridge.stage.bars import Said
+from bridge.messages.stage import EpochStarted, Event, FromStage, Left, Piece, Quit, Setup
 from bridge.stage.midi.jack_client import start_probe
-from bridge.stage.outbox import REPORT
-from bridge.stage.rack import Rack
-from bridge.stage.scheduler import Scheduler
+from bridge.testing.waiting import PATIENCE_S
 from bridge.timing.timeline import TempoMap
 from engines.errors import SidemanError
 
 START_S = 10.0
 """How long a JACK server may take to come up."""
 
-PATIENCE_S = 20.0
-"""How long a stage may take to say what is waited for."""
-
-LOOK_S = 0.02
-
 T = TypeVar("T")
-
-
-def until(there: Callable[[], T], what: object = "what was waited for", woken_by: threading.Event | None = None) -> T:
-    """Wait until a condition holds; returns what it gives. Raises TimeoutError that names what did not come.
-
-    woken_by: is set by the thread that brings it. Without one it is another program's doing that nobody tells of (a
-    port in JACK's list, a line in a log) and is looked at fifty times a second.
-    """
-    woken, deadline_s = woken_by or threading.Event(), time.monotonic() + PATIENCE_S
-    while True:
-        woken.clear()
-        if found := there():
-            return found
-        left_s = deadline_s - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError(f"{what} did not come")
-        woken.wait(left_s if woken_by else LOOK_S)
-
-
-class FakeClock:
-    """A clock that stands still until it is told to go on."""
-
-    def __init__(self, start_ns: int = 0) -> None:
-        self._now_ns = start_ns
-
-    def now_ns(self) -> int:
-        """The time it was set to."""
-        return self._now_ns
-
-    def advance(self, ns: int) -> int:
-        """Go on by ns nanoseconds; returns the new time."""
-        self._now_ns += ns
-        return self._now_ns
-
-    def advance_to(self, at_ns: int) -> int:
-        """Go on to a time; never back. Returns the time."""
-        self._now_ns = max(self._now_ns, at_ns)
-        return self._now_ns
-
-
-class RecordingOutput:
-    """An output (see bridge.stage.outputs.output) that keeps what it was sent.
-
-    score: (song tick, pitch, velocity) of each event, in order; a velocity of 0 is a note-off.
-    """
-
-    lead_ns = 0
-
-    def __init__(self, player: PlayerSetup, target: str, rack: Rack) -> None:
-        self.name = f"{player.name} recording"
-        self.events: list[Event] = []
-        self.panics = 0
-        self.closed = False
-
-    @property
-    def score(self) -> list[tuple[int, int, int]]:
-        """What was sent."""
-        return [(event.song_tick, event.pitch, event.velocity) for event in self.events]
-
-    def open(self) -> str:
-        """Nothing to open."""
-        return f"{self.name}: kept in memory"
-
-    def send(self, event: Event) -> None:
-        """Keep an event."""
-        self.events.append(event)
-
-    def panic(self) -> None:
-        """Count a panic."""
-        self.panics += 1
-
-    def poll(self, now_ns: int) -> list[Message]:
-        """Nothing happens to it."""
-        return []
-
-    def close(self) -> None:
-        """Remember having been closed."""
-        self.closed = True
-
-
-def play_until(
-    scheduler: Scheduler, clock: FakeClock, until_ns: int, on_reply: Callable[[Said], None] = lambda _: None
-) -> list[Event]:
-    """Run a scheduler up to a time, waking exactly when it asks to be woken; returns what left, in order."""
-    left: list[Event] = []
-    while True:
-        departures, replies = scheduler.due(clock.now_ns())
-        reported = (departure.event for departure in departures if departure.output == REPORT)
-        left += (event for event in reported if isinstance(event, Event))
-        for reply in replies:
-            on_reply(reply)
-        next_ns = scheduler.next_ns()
-        if next_ns is None or next_ns > until_ns:
-            clock.advance_to(until_ns)
-            return left
-        clock.advance_to(next_ns)
 
 
 class StageProcess:
@@ -193,12 +88,13 @@ class StageProcess:
         part = (at_ns - begins_ns) / (ends_ns - begins_ns)
         return tick + part - self._epoch.tick + self._epoch.position_tick
 
-    def close(self) -> None:
-        """Have it end. May be called twice."""
+    def close(self) -> int:
+        """Have it end; its exit status. May be called twice."""
         if self._process.poll() is None:
             self.tell(Quit())
-            self._process.wait(PATIENCE_S)
+        status = self._process.wait(PATIENCE_S)
         self._channel.close()
+        return status
 
     def _mirror(self, piece: Piece) -> None:
         if self._map is None:
