@@ -15,6 +15,7 @@ from bridge.messages.sound import SoundStatus
 from bridge.messages.stage import Connections, Event, Piece, PlayerSetup, PortChanged
 from bridge.stage.outputs.audio import AudioOutput, Target
 from bridge.stage.rack import Rack
+from bridge.testing import until
 from engines.errors import SidemanError
 from engines.music import LoopFile
 
@@ -23,7 +24,6 @@ bench_clicks = pytest.importorskip("bridge.commands.bench_clicks")
 soundfile = pytest.importorskip("soundfile")
 pytestmark = pytest.mark.jack
 
-PATIENCE_S = 20.0
 FONTS = ("/usr/share/sounds/sf2/TimGM6mb.sf2", "/usr/share/sounds/sf2/default-GM.sf2")
 
 
@@ -74,14 +74,13 @@ def note(output, pitch, velocity=100, channel=1, in_s=0.0):
 
 def wait_for(output, condition):
     """Poll an output until something it says, or is heard, fulfils a condition."""
-    deadline_s, said = time.monotonic() + PATIENCE_S, []
-    while time.monotonic() < deadline_s:
-        said += output.poll(time.perf_counter_ns())
-        found = condition(said)
-        if found:
-            return found
-        time.sleep(0.02)
-    raise TimeoutError(f"not said: {said}")
+    said = []
+
+    def there():
+        said.extend(output.poll(time.perf_counter_ns()))
+        return condition(said)
+
+    return until(there, said)
 
 
 def loud(found, index=0, least=0.02):
@@ -125,7 +124,8 @@ def test_a_renderer_that_is_killed_or_hangs_is_replaced_and_plays_the_loop_on(au
     output.loop_starts(loop, 0, 60 * 3840)
     wait_for(output, lambda _: loud(found))
     os.kill(output._process.pid, ended_by)
-    time.sleep(0.3)
+    ended = found.cycles[-1][0]
+    until(lambda: found.cycles[-1][0] > ended + 0.3 * 48_000, "JACK's cycles")
     silent = found.cycles[-1][0] - found.first
     wait_for(output, lambda _: loud(found) > silent + 20_000)
     status = wait_for(output, lambda said: [one for one in said if isinstance(one, SoundStatus) and one.starvations])[0]
@@ -155,9 +155,7 @@ def test_two_players_have_a_pair_of_ports_each_and_share_a_client(audio, server)
     audio(rack=rack, player="drums")
     audio(rack=rack, player="keys")
     client = jack.Client("look", no_start_server=True)
-    deadline_s = time.monotonic() + PATIENCE_S
-    while len(client.get_ports("sound test sound:")) < 4 and time.monotonic() < deadline_s:
-        time.sleep(0.02)
+    until(lambda: len(client.get_ports("sound test sound:")) >= 4, "ports")
     names = sorted(port.name for port in client.get_ports("sound test sound:"))
     client.close()
     assert names == [f"sound test sound:{player}_{side}" for player in ("drums", "keys") for side in ("left", "right")]
