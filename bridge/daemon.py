@@ -34,11 +34,11 @@ from bridge.control.tape import Tape
 from bridge.control.transport import Transport
 from bridge.control.watch import Watch
 from bridge.files.loopwav import SessionLoops
+from bridge.messages.hearing import Heard
 from bridge.messages.sound import SoundStatus
 from bridge.messages.stage import (
     BarStarted,
     EpochStarted,
-    Heard,
     Left,
     Mute,
     Panic,
@@ -46,13 +46,11 @@ from bridge.messages.stage import (
     PlayerSetup,
     Refused,
     Setup,
-    SourcePlays,
-    SourceState,
-    SourceStops,
     StageReady,
     Stopped,
     Subscribers,
 )
+from bridge.messages.sync import SourcePlays, SourceState, SourceStops
 from bridge.players.grid import BarSpan, Song
 from bridge.players.player import Player
 from bridge.players.policy import BarReport

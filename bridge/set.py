@@ -1,4 +1,4 @@
-"""The set: who plays, from which bundle, to which outputs, how fast; read from a TOML file and checked.
+"""The set: who plays, from which bundle, to which outputs, how fast.
 
 Words and fields are docs/ARCHITECTURE.md's; `sideman init` (bridge/commands/init.py) writes a commented file with
 all of them.
@@ -6,17 +6,17 @@ all of them.
 
 from __future__ import annotations
 
-import difflib
 import re
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import entry_points
-from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+from typing import Annotated, Literal
 
 import msgspec
 
-from bridge.messages.stage import InputSetup, OutputSetup, SyncKind, SyncSetup
+from bridge.fields import no_such
+from bridge.messages.hearing import InputSetup
+from bridge.messages.stage import OutputSetup
+from bridge.messages.sync import SyncKind, SyncSetup
 from engines.errors import SidemanError
 from engines.music import DRUMS, TICKS_PER_BEAT, Meter
 from engines.parameter import Value
@@ -25,7 +25,6 @@ from engines.registry import engine_names
 DEFAULT_OSC_PORT = 9720
 DEFAULT_OUTPUTS = ("midi", "osc")
 RESERVED_PLAYERS = ("transport", "system")
-SET_BYTES_MAX = 1 << 20
 PLAYERS_MAX = 16
 SEED_MAX = (1 << 63) - 1
 
@@ -149,25 +148,6 @@ class Set(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(InputSetup(name, it.port, it.channel, it.thru) for name, it in self.inputs.items())
 
 
-class _Top(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The fields of a set file outside [players]."""
-
-    tempo: Annotated[float, msgspec.Meta(ge=TEMPO_BPM_LOW, le=TEMPO_BPM_HIGH)] = 120.0
-    meter: str = "4/4"
-    seed: Annotated[int, msgspec.Meta(ge=0, le=SEED_MAX)] | None = None
-    sync: str = "internal"
-    start_stop_sync: bool = False
-    quantum: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
-    count_in: Annotated[int, msgspec.Meta(ge=0, le=8)] = 0
-    outputs: dict[str, dict[str, Any]] = {}
-    inputs: dict[str, dict[str, Any]] = {}
-    learned: list[dict[str, Any]] = []
-    loops: str = ""
-    osc_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = DEFAULT_OSC_PORT
-    lan: bool = False
-    players: dict[str, dict[str, Any]] | None = None
-
-
 def default_set() -> Set:
     """One player, `drums`, on the groove bundle, to MIDI and OSC; a new seed each time."""
     return Set(players={"drums": PlayerSet()}, seed=new_seed())
@@ -178,56 +158,6 @@ def new_seed() -> int:
     import secrets
 
     return secrets.randbelow(1_000_000)
-
-
-def load_set(path: Path) -> Set:
-    """Read and check a set file.
-
-    A missing seed is drawn anew. Raises SidemanError naming the file, the field and what it takes.
-    """
-    try:
-        if path.stat().st_size > SET_BYTES_MAX:
-            raise SidemanError(f"{path} is over {SET_BYTES_MAX} bytes: it is no set file; `sideman init` writes one")
-        text = path.read_bytes().decode()
-    except FileNotFoundError as error:
-        raise SidemanError(f"there is no set file {path}; `sideman init {path}` writes one") from error
-    except OSError as error:
-        raise SidemanError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise SidemanError(f"{path} is no set file: it is not text in UTF-8; `sideman init` writes one") from error
-    try:
-        return parse_set(text)
-    except SidemanError as error:
-        raise SidemanError(f"{path}: {error}") from error
-
-
-def parse_set(text: str) -> Set:
-    """A set from TOML text. Raises SidemanError naming the field."""
-    try:
-        table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise SidemanError(f"not valid TOML: {error}") from error
-    top = _convert(table, _Top, "")
-    declared = {"drums": {}} if top.players is None else top.players
-    players = {name: _player(name, fields) for name, fields in declared.items()}
-    if not players or len(players) > PLAYERS_MAX:
-        raise SidemanError(f"players: a set has 1 to {PLAYERS_MAX} of them, this one has {len(players)}")
-    return Set(
-        players=players,
-        seed=new_seed() if top.seed is None else top.seed,
-        tempo_bpm=top.tempo,
-        meter=parse_meter(top.meter),
-        sync=parse_sync(top.sync),
-        start_stop_sync=top.start_stop_sync,
-        quantum_beats=top.quantum,
-        count_in_bars=top.count_in,
-        outputs={name: _convert(table, OutputSet, f"outputs.{name}") for name, table in top.outputs.items()},
-        inputs=_inputs(top.inputs, players),
-        learned=tuple(_learned(table, top.inputs) for table in top.learned),
-        loops=top.loops,
-        osc_port=top.osc_port,
-        lan=top.lan,
-    )
 
 
 def parse_meter(text: str) -> Meter:
@@ -274,84 +204,7 @@ def check_plugins(current: Set) -> None:
     outputs = {point.name for point in entry_points(group="sideman.outputs")}
     for name, player in current.players.items():
         if player.engine not in engines:
-            raise SidemanError(f"players.{name}.engine: {_no_such('engine', player.engine, engines)}")
+            raise SidemanError(f"players.{name}.engine: {no_such('engine', player.engine, engines)}")
         for setup in player.output_setups():
             if setup.kind not in outputs:
-                raise SidemanError(f"players.{name}.outputs: {_no_such('output', setup.kind, outputs)}")
-
-
-def _player(name: str, fields: dict[str, Any]) -> PlayerSet:
-    check_player_name(name)
-    if "bundle" not in fields and fields.get("engine", "drums") != "drums":
-        fields = {**fields, "bundle": ""}  # groove is the drum engine's; another engine's default is none
-    player = _convert(fields, PlayerSet, f"players.{name}")
-    drums = [drum.name for drum in DRUMS]
-    for instrument in player.map:
-        if instrument not in drums:
-            raise SidemanError(f"players.{name}.map: {_no_such('instrument', instrument, drums)}")
-    for text in player.outputs:
-        if not text.partition(":")[0]:
-            raise SidemanError(f"players.{name}.outputs: {text!r} is no output; write it like midi, midi:PORT or osc")
-    return player
-
-
-def _inputs(tables: dict[str, dict[str, Any]], players: dict[str, PlayerSet]) -> dict[str, InputSet]:
-    inputs = {}
-    for name, table in tables.items():
-        if not re.fullmatch(NAME_PATTERN, name):
-            raise SidemanError(f"inputs: {name!r} is no name for an input; use lower-case letters, digits and _")
-        inputs[name] = _convert(table, InputSet, f"inputs.{name}")
-        if inputs[name].thru and inputs[name].thru not in players:
-            raise SidemanError(f"inputs.{name}.thru: {_no_such('player', inputs[name].thru, players)}")
-    for name, player in players.items():
-        for heard in player.hears:
-            if heard not in inputs:
-                raise SidemanError(f"players.{name}.hears: {_no_such('input', heard, inputs)}")
-    return inputs
-
-
-def _learned(table: dict[str, Any], inputs: Iterable[str]) -> LearnedSet:
-    learned = _convert(table, LearnedSet, "learned")
-    if learned.input not in inputs:
-        raise SidemanError(f"learned.input: {_no_such('input', learned.input, inputs)}")
-    if (learned.control is None) == (learned.note is None):
-        raise SidemanError("learned: give a control or a note, not both")
-    return learned
-
-
-_T = TypeVar("_T", bound=msgspec.Struct)
-
-
-def _convert(table: dict[str, Any], struct: type[_T], where: str) -> _T:
-    """`table` as `struct`; an unknown field or a wrong value raises SidemanError with the field's path."""
-    prefix = f"{where}." if where else ""
-    fields = struct.__struct_fields__
-    for field in table:
-        if field not in fields:
-            raise SidemanError(f"{where or 'set'}: {_no_such('field', field, fields)}")
-    try:
-        return msgspec.convert(table, struct)
-    except msgspec.ValidationError as error:
-        reason, _, path = str(error).partition(" - at `$")
-        field = path.rstrip("`").lstrip(".").replace("[...]", "")
-        names = [name for name in fields if field == name or field.startswith((f"{name}.", f"{name}["))]
-        value = table.get(names[0]) if names else None
-        shown = f", not {value!r}"[:60] if isinstance(value, (str, int, float, bool)) else ""
-        if reason.startswith("Invalid enum value"):
-            reason = "takes " + " or ".join(get_args(get_type_hints(struct)[names[0]]))
-        raise SidemanError(f"{prefix}{field or 'set'}: {_in_words(reason)}{shown}") from error
-
-
-def _in_words(reason: str) -> str:
-    """msgspec's reason in a musician's words."""
-    reason = reason.partition(", got")[0].replace("`", "").replace("Expected ", "takes ").replace(" | null", "")
-    for type_name, words in (("object", "a table"), ("array", "a list"), ("str", "text"), ("float", "a number")):
-        reason = re.sub(rf"\b{type_name}\b", words, reason)
-    return re.sub(r"\bint\b", "a whole number", re.sub(r"\bbool\b", "true or false", reason)).replace(" | ", " or ")
-
-
-def _no_such(kind: str, name: str, names: Iterable[str]) -> str:
-    """What to say of an unknown name; the nearest one is offered."""
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(names)) or 'none'}"
-    return f"there is no {kind} {name[:40]}; {hint}"
+                raise SidemanError(f"players.{name}.outputs: {no_such('output', setup.kind, outputs)}")

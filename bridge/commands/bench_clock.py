@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from bridge.commands.figures import Row, histogram
+from bridge.messages.hearing import InputSetup
 from bridge.messages.message import Message
-from bridge.messages.stage import InputSetup, Play, SourcePlays, SourceState, SyncSetup
+from bridge.messages.stage import Play
+from bridge.messages.sync import SourcePlays, SourceState, SyncSetup
 from bridge.stage.following import Following
 from bridge.stage.inputs.input import Input
 from bridge.stage.midi.numbers import CLOCK, START

@@ -10,7 +10,8 @@ from typing import Any
 
 from bridge.commands.figures import Row, histogram, percentile
 from bridge.commands.probe import PLAYER, StageProbe
-from bridge.messages.stage import EpochStarted, Piece, Play, PlayerSetup, Setup, SourceState, SyncSetup, Tempo
+from bridge.messages.stage import EpochStarted, Piece, Play, PlayerSetup, Setup, Tempo
+from bridge.messages.sync import SourceState, SyncSetup
 from bridge.timing.timeline import TempoMap
 from engines.errors import SidemanError
 

@@ -18,8 +18,9 @@ from bridge.commands.clicks import CLICKS_MS, EARLIEST_MS, LATEST_MS, Lateness, 
 from bridge.commands.ears import Ear, make_ear
 from bridge.commands.probe import StageProbe
 from bridge.files.setfile import write_set
+from bridge.files.setread import load_set
 from bridge.messages.stage import Chunk, Connections, Left, OutputSetup, Play, PlayerSetup, Setup
-from bridge.set import OutputSet, PlayerSet, Set, check_plugins, default_set, load_set
+from bridge.set import OutputSet, PlayerSet, Set, check_plugins, default_set
 from engines.errors import SidemanError
 from engines.music import Note
 

@@ -56,7 +56,7 @@ class MidiEar:
     """Note-ons of a MIDI port that exists, by a part of its name."""
 
     def __init__(self, port: str) -> None:
-        from bridge.messages.stage import InputSetup
+        from bridge.messages.hearing import InputSetup
         from bridge.stage.inputs.inputs import Inputs
         from bridge.stage.rack import Rack
 

@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bridge.files.setread import load_set
 from bridge.messages.stage import PlayerSetup
-from bridge.set import PlayerSet, Set, check_plugins, default_set, load_set
+from bridge.set import PlayerSet, Set, check_plugins, default_set
 from bridge.stage.outputs.output import HasDevice, Output, make_output
 from bridge.stage.rack import Rack
 from engines.errors import SidemanError

@@ -9,6 +9,7 @@ from typing import get_args
 
 import msgspec
 
+from bridge.files.setread import load_set
 from bridge.set import (
     SEED_MAX,
     TEMPO_BPM_HIGH,
@@ -19,7 +20,6 @@ from bridge.set import (
     add_player,
     check_plugins,
     default_set,
-    load_set,
     parse_meter,
     parse_sync,
 )

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bridge.messages.stage import HeardEvent
+from bridge.messages.hearing import HeardEvent
 from engines.music import Note
 
 NOTES_KEPT = 1024

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from bridge.control.heard import NOTE_OFF, NOTE_ON
 from bridge.control.surface import ROOT, Node, Surface
-from bridge.messages.stage import HeardEvent
+from bridge.messages.hearing import HeardEvent
 from bridge.set import LearnedSet
 from engines.errors import SidemanError
 from engines.parameter import Parameter, Value

@@ -23,8 +23,8 @@ from bridge.messages.stage import (
     StageReady,
     StageStatus,
     Subscribers,
-    Sync,
 )
+from bridge.messages.sync import Sync
 from engines.errors import SidemanError
 
 PAUSES_S = (0.0, 0.2, 1.0, 3.0)

@@ -10,7 +10,7 @@ from msgspec import structs
 from bridge.control.surface import ROOT, Node
 from bridge.control.tap import TapTempo
 from bridge.control.transport import Transport
-from bridge.messages.stage import SourcePlays, SourceState, SourceStops, Sync, SyncSetup
+from bridge.messages.sync import SourcePlays, SourceState, SourceStops, Sync, SyncSetup
 from bridge.set import TEMPO_BPM_HIGH, TEMPO_BPM_LOW, parse_sync, sync_setup
 from engines.errors import SidemanError
 from engines.parameter import Value

@@ -10,16 +10,8 @@ from typing import Any
 
 from bridge.control.epochs import Epochs, Start
 from bridge.control.surface import ROOT, Node
-from bridge.messages.stage import (
-    EpochStarted,
-    Piece,
-    SourcePlays,
-    SourceState,
-    Stop,
-    Stopped,
-    SyncSetup,
-    Tempo,
-)
+from bridge.messages.stage import EpochStarted, Piece, Stop, Stopped, Tempo
+from bridge.messages.sync import SourcePlays, SourceState, SyncSetup
 from bridge.players.grid import Song
 from bridge.players.planner import Planner
 from bridge.set import TEMPO_BPM_HIGH, TEMPO_BPM_LOW

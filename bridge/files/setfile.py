@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from bridge.set import LearnedSet, PlayerSet, load_set, parse_set
+from bridge.files.setread import load_set, parse_set
+from bridge.set import LearnedSet, PlayerSet
 from engines.errors import SidemanError
 from engines.music import Meter
 from engines.parameter import Parameters, Value

@@ -10,14 +10,14 @@ from typing import Literal
 
 import msgspec
 
+from bridge.messages.hearing import Heard, InputSetup
 from bridge.messages.message import Message, Trouble
 from bridge.messages.sound import SoundStatus
+from bridge.messages.sync import SourcePlays, SourceState, SourceStops, Sync, SyncSetup
 from engines.music import LoopFile, Note
 
 Outcome = Literal["hit", "alternate", "repeat", "rest", "hold", "listen"]
 """What a bar was: made in time, an older take, the last bar again, silence, repeated, or silent, on purpose."""
-
-SyncKind = Literal["internal", "link", "midi", "jack"]
 
 
 # Control to stage
@@ -35,32 +35,6 @@ class OutputSetup(msgspec.Struct, frozen=True):
     target: str = ""
     latency_ms: float = 0.0
     clock: bool = False
-
-
-class InputSetup(msgspec.Struct, frozen=True):
-    """A named MIDI input.
-
-    port: an existing port by its name, "" for a virtual one called like the input
-    channel: 1-16, 0 hears all; thru: the player whose outputs get what is played here, "" for none
-    """
-
-    name: str
-    port: str = ""
-    channel: int = 0
-    thru: str = ""
-
-
-class SyncSetup(msgspec.Struct, frozen=True):
-    """What the timeline follows.
-
-    target: the MIDI port of a clock; quantum_ticks: a bar of Link's, which downbeats meet
-    start_stop: whether the source starts and stops us, and we it (Link; a MIDI clock and JACK always do)
-    """
-
-    kind: SyncKind = "internal"
-    target: str = ""
-    quantum_ticks: int = 3840
-    start_stop: bool = False
 
 
 class PlayerSetup(msgspec.Struct, frozen=True):
@@ -117,12 +91,6 @@ class Tempo(Message, frozen=True):
     """A tempo from 20,000 to 999,000 thousandths of a bpm, to land as soon as it can."""
 
     tempo_mbpm: int
-
-
-class Sync(Message, frozen=True):
-    """Follow something else from now on; what plays goes on, and its bars are kept."""
-
-    sync: SyncSetup
 
 
 class Chunk(Message, frozen=True):
@@ -259,57 +227,6 @@ class Left(Message, frozen=True):
     """What left since the last such message, in order."""
 
     events: tuple[Event, ...]
-
-
-class SourceState(Message, frozen=True):
-    """How well the timeline follows its source, about four times a second while there is one.
-
-    locked: the source's tempo and phase are known; holdover: it has stopped telling, and its last tempo is kept
-    phase_error_us: how far our tick lies behind the source's now (median since the last message); peers: Link's
-    """
-
-    kind: SyncKind
-    locked: bool
-    holdover: bool
-    tempo_mbpm: int
-    phase_error_us: float
-    peers: int = 0
-
-
-class SourcePlays(Message, frozen=True):
-    """The source has started, continued or been moved: song tick position_tick is at at_ns.
-
-    -1: it has no song position (Link); we play on from where we are, in time with its bars.
-    """
-
-    position_tick: int
-    at_ns: int
-
-
-class SourceStops(Message, frozen=True):
-    """The source has stopped at at_ns."""
-
-    at_ns: int
-
-
-class HeardEvent(msgspec.Struct, frozen=True, array_like=True):
-    """A MIDI message that came in: three bytes (the last is 0 where there are two) on an input, at at_ns.
-
-    tick: the stage tick of that moment; song_tick: the same in the song that plays, -1 while nothing does.
-    """
-
-    input: str
-    data: tuple[int, int, int]
-    at_ns: int
-    tick: int
-    song_tick: int
-
-
-class Heard(Message, frozen=True):
-    """What came in since the last such message, in order. lost: messages of a flood that were dropped, so far."""
-
-    events: tuple[HeardEvent, ...]
-    lost: int = 0
 
 
 class PortChanged(Message, frozen=True):

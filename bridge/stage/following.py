@@ -6,7 +6,8 @@ from collections.abc import Callable
 from statistics import median
 
 from bridge.messages.message import Message, Trouble
-from bridge.messages.stage import Play, SourcePlays, SourceState, Stop, SyncKind, SyncSetup
+from bridge.messages.stage import Play, Stop
+from bridge.messages.sync import SourcePlays, SourceState, SyncKind, SyncSetup
 from bridge.stage.scheduler import Scheduler
 from bridge.timing.follow import Follower
 from bridge.timing.sync.source import Reference, Source

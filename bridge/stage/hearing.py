@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bridge.messages.stage import Event, Heard, HeardEvent, InputSetup
+from bridge.messages.hearing import Heard, HeardEvent, InputSetup
+from bridge.messages.stage import Event
 from bridge.stage.patchbay import Patchbay
 from bridge.stage.scheduler import Scheduler
 

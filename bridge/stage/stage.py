@@ -35,10 +35,9 @@ from bridge.messages.stage import (
     Stop,
     Stopped,
     Subscribers,
-    Sync,
-    SyncSetup,
     Tempo,
 )
+from bridge.messages.sync import Sync, SyncSetup
 from bridge.stage.bars import LoopStarts, Said
 from bridge.stage.following import Following
 from bridge.stage.hearing import Hearing
@@ -48,7 +47,8 @@ from bridge.stage.patchbay import Patchbay
 from bridge.stage.realtime import take_realtime
 from bridge.stage.scheduler import Scheduler
 from bridge.timing.clock import Clock
-from bridge.timing.sync.source import Source, make_source
+from bridge.timing.sync.source import Source
+from bridge.timing.sync.sources import make_source
 from engines.errors import SidemanError
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from bridge.commands.bench_jack import aligned, residuals_ms
 from bridge.commands.bench_link import Mirror, apart_ns
 from bridge.commands.live_figures import _usage, measure_live
 from bridge.messages.sound import SoundStatus
-from bridge.messages.stage import EpochStarted, Piece, SourceState, StageStatus
+from bridge.messages.stage import EpochStarted, Piece, StageStatus
+from bridge.messages.sync import SourceState
 from engines.errors import SidemanError
 
 

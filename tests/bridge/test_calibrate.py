@@ -16,7 +16,7 @@ import pytest
 from bridge.commands import calibrate
 from bridge.commands.calibrate import set_latency
 from bridge.commands.ears import frame_times_ns
-from bridge.set import load_set
+from bridge.files.setread import load_set
 from bridge.testing import JackServer
 from engines.errors import SidemanError
 

@@ -5,7 +5,8 @@ import itertools
 import pytest
 
 from bridge.messages.message import Trouble
-from bridge.messages.stage import EpochStarted, Piece, Play, SourcePlays, SourceState, Stop, SyncSetup
+from bridge.messages.stage import EpochStarted, Piece, Play, Stop
+from bridge.messages.sync import SourcePlays, SourceState, SyncSetup
 from bridge.stage.following import Following
 from bridge.stage.scheduler import Player, Scheduler
 from bridge.testing import FakeClock

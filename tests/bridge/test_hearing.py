@@ -8,8 +8,9 @@ import pytest
 from msgspec import structs
 
 from bridge.control.heard import NOTES_KEPT, Ears, Hearing
+from bridge.messages.hearing import HeardEvent
 from bridge.messages.message import Message
-from bridge.messages.stage import BarStarted, EpochStarted, HeardEvent, Play, Refused
+from bridge.messages.stage import BarStarted, EpochStarted, Play, Refused
 from bridge.messages.worker import Generate, Made, Prime, Primed
 from bridge.players.grid import BarSpan, Song
 from bridge.players.planner import Planner

@@ -5,8 +5,9 @@ import threading
 
 import pytest
 
+from bridge.messages.hearing import InputSetup
 from bridge.messages.message import Trouble
-from bridge.messages.stage import Connections, InputSetup, PortChanged
+from bridge.messages.stage import Connections, PortChanged
 from bridge.stage.inputs import input as input_module
 from bridge.stage.inputs.input import FLOOD_OVER_NS, RETRY_NS
 from bridge.stage.inputs.inputs import Inputs

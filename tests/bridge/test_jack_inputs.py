@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from bridge.messages.stage import Connections, InputSetup, PortChanged
+from bridge.messages.hearing import InputSetup
+from bridge.messages.stage import Connections, PortChanged
 from bridge.stage.inputs.inputs import Inputs
 from bridge.stage.midi.systems import open_virtual
 from bridge.stage.rack import Rack

@@ -8,7 +8,7 @@ import pytest
 
 from bridge.control.learn import Learn, position_of, value_at
 from bridge.control.surface import Node, Surface
-from bridge.messages.stage import HeardEvent
+from bridge.messages.hearing import HeardEvent
 from bridge.set import LearnedSet
 from engines.errors import SidemanError
 from engines.parameter import Parameter, Parameters

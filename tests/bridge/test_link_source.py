@@ -4,10 +4,11 @@ import sys
 
 import pytest
 
-from bridge.messages.stage import SyncSetup
+from bridge.messages.sync import SyncSetup
 from bridge.timing.clock import read_together
 from bridge.timing.sync.link import LinkSource
-from bridge.timing.sync.source import Reference, make_source
+from bridge.timing.sync.source import Reference
+from bridge.timing.sync.sources import make_source
 from engines.errors import SidemanError
 
 

@@ -13,7 +13,8 @@ import mido
 import pytest
 
 from bridge.daemon import Daemon, LiveOptions
-from bridge.set import Set, load_set, parse_set
+from bridge.files.setread import load_set, parse_set
+from bridge.set import Set
 from bridge.testing import JackServer, RecordingView, until
 
 jack = pytest.importorskip("jack", reason="the JACK library is not here", exc_type=OSError)  # type: ignore[arg-type]

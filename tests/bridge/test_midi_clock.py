@@ -4,8 +4,9 @@ import random
 
 import pytest
 
+from bridge.messages.hearing import InputSetup
 from bridge.messages.message import Trouble
-from bridge.messages.stage import InputSetup, SourcePlays, SourceStops
+from bridge.messages.sync import SourcePlays, SourceStops
 from bridge.stage.inputs.input import Input
 from bridge.stage.rack import Rack
 from bridge.timing.sync.midi_clock import MidiClockSource

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from bridge.commands import init
+from bridge.files.setread import _Top, load_set, parse_set
 from bridge.messages.stage import OutputSetup
-from bridge.set import PlayerSet, _Top, add_player, check_plugins, default_set, load_set, parse_set
+from bridge.set import PlayerSet, add_player, check_plugins, default_set
 from engines.errors import SidemanError
 from engines.music import Meter
 

@@ -8,7 +8,8 @@ import pytest
 
 from bridge.commands.init import TEMPLATE
 from bridge.files.setfile import SavedPlayer, updated, write_set
-from bridge.set import LearnedSet, PlayerSet, Set, default_set, parse_set
+from bridge.files.setread import parse_set
+from bridge.set import LearnedSet, PlayerSet, Set, default_set
 from engines.errors import SidemanError
 from engines.music import Meter
 from engines.parameter import Parameter, Parameters

@@ -5,16 +5,8 @@ from collections import deque
 
 import pytest
 
-from bridge.messages.stage import (
-    Heard,
-    InputSetup,
-    OutputSetup,
-    Panic,
-    Play,
-    PlayerSetup,
-    Setup,
-    StageReady,
-)
+from bridge.messages.hearing import Heard, InputSetup
+from bridge.messages.stage import OutputSetup, Panic, Play, PlayerSetup, Setup, StageReady
 from bridge.testing import StageProcess, until
 
 jack = pytest.importorskip("jack", reason="the JACK library is not here", exc_type=OSError)

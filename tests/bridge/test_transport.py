@@ -8,19 +8,8 @@ import pytest
 from bridge.control.sync import SyncDesk
 from bridge.control.tap import TapTempo
 from bridge.control.transport import SLACK_NS, Transport
-from bridge.messages.stage import (
-    Chunk,
-    EpochStarted,
-    Piece,
-    Play,
-    SourcePlays,
-    SourceState,
-    Stop,
-    Stopped,
-    Sync,
-    SyncSetup,
-    Tempo,
-)
+from bridge.messages.stage import Chunk, EpochStarted, Piece, Play, Stop, Stopped, Tempo
+from bridge.messages.sync import SourcePlays, SourceState, Sync, SyncSetup
 from bridge.players.grid import Song
 from bridge.testing import FakeClock
 from engines.errors import SidemanError

@@ -8,18 +8,8 @@ import time
 import pytest
 
 from bridge.messages.message import Trouble
-from bridge.messages.stage import (
-    OutputSetup,
-    Piece,
-    Play,
-    PlayerSetup,
-    Setup,
-    SourcePlays,
-    SourceState,
-    SourceStops,
-    SyncSetup,
-    Tempo,
-)
+from bridge.messages.stage import OutputSetup, Piece, Play, PlayerSetup, Setup, Tempo
+from bridge.messages.sync import SourcePlays, SourceState, SourceStops, SyncSetup
 from bridge.testing import StageProcess, until
 
 jack = pytest.importorskip("jack", reason="the JACK library is not here", exc_type=OSError)

@@ -14,19 +14,8 @@ import pytest
 from pythonosc.osc_message import OscMessage
 from pythonosc.osc_message_builder import OscMessageBuilder
 
-from bridge.messages.stage import (
-    EpochStarted,
-    OutputSetup,
-    Play,
-    PlayerSetup,
-    Setup,
-    SourcePlays,
-    SourceState,
-    SourceStops,
-    Stop,
-    SyncSetup,
-    Tempo,
-)
+from bridge.messages.stage import EpochStarted, OutputSetup, Play, PlayerSetup, Setup, Stop, Tempo
+from bridge.messages.sync import SourcePlays, SourceState, SourceStops, SyncSetup
 from bridge.testing import StageProcess
 
 pytest.importorskip("link", reason="the extra `link` is not installed")

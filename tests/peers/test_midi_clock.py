@@ -12,16 +12,8 @@ import pytest
 from pythonosc.osc_message import OscMessage
 
 from bridge.messages.message import Trouble
-from bridge.messages.stage import (
-    OutputSetup,
-    Play,
-    PlayerSetup,
-    Setup,
-    SourcePlays,
-    SourceState,
-    SourceStops,
-    SyncSetup,
-)
+from bridge.messages.stage import OutputSetup, Play, PlayerSetup, Setup
+from bridge.messages.sync import SourcePlays, SourceState, SourceStops, SyncSetup
 from bridge.testing import PATIENCE_S, JackServer, StageProcess
 
 jack = pytest.importorskip("jack", reason="the JACK library is not here", exc_type=OSError)

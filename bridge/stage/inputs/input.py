@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
+from bridge.messages.hearing import InputSetup
 from bridge.messages.message import Message, Trouble
-from bridge.messages.stage import Connections, InputSetup, PortChanged
+from bridge.messages.stage import Connections, PortChanged
 from bridge.stage.inputs.mailbox import Mailbox, RawMidi
 from bridge.stage.midi.numbers import CLOCK, CONTINUE, SONG_POSITION, START, STOP
 from bridge.stage.midi.port import InPort, System, match

@@ -6,8 +6,8 @@ import contextlib
 import socket
 from collections.abc import Sequence
 
+from bridge.messages.hearing import InputSetup
 from bridge.messages.message import Message
-from bridge.messages.stage import InputSetup
 from bridge.stage.inputs.input import Input
 from bridge.stage.inputs.mailbox import RawMidi
 from bridge.stage.rack import Rack

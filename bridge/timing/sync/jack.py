@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bridge.messages.message import Trouble
-from bridge.messages.stage import SourcePlays, SourceStops, SyncKind
+from bridge.messages.sync import SourcePlays, SourceStops, SyncKind
 from bridge.stage.midi.jack_client import JackClient, shared_client
 from bridge.stage.rack import Rack
 from bridge.timing.clock import ClockMap, read_together

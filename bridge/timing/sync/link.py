@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from bridge.messages.message import Trouble
-from bridge.messages.stage import SourcePlays, SourceStops, SyncKind, SyncSetup
+from bridge.messages.sync import SourcePlays, SourceStops, SyncKind, SyncSetup
 from bridge.timing.clock import ClockMap, read_together
 from bridge.timing.sync.source import Reference, SourceEvent, SourceStatus
 from engines.errors import SidemanError

@@ -7,7 +7,7 @@ song, whether it runs, and what is said when it goes silent.
 from __future__ import annotations
 
 from bridge.messages.message import Trouble
-from bridge.messages.stage import SourcePlays, SourceStops, SyncKind
+from bridge.messages.sync import SourcePlays, SourceStops, SyncKind
 from bridge.stage.inputs.input import Input
 from bridge.stage.inputs.mailbox import RawMidi
 from bridge.stage.midi.numbers import CLOCK, CONTINUE, SONG_POSITION, START, STOP

@@ -6,11 +6,10 @@ The timeline stays the stage's own (docs/ARCHITECTURE.md, Time); no source ever 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from bridge.messages.message import Trouble
-from bridge.messages.stage import SourcePlays, SourceStops, SyncKind, SyncSetup
-from engines.errors import SidemanError
+from bridge.messages.sync import SourcePlays, SourceStops, SyncKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,28 +82,3 @@ class Source(Protocol):
     def close(self) -> None:
         """Give up what `open` acquired. May be called twice."""
         ...
-
-
-def make_source(setup: SyncSetup, tempo_mbpm: int, inputs: Any, rack: Any) -> Source | None:
-    """Make (and not open) the source that a set follows; None for internal.
-
-    tempo_mbpm: ours now; inputs: the stage's (bridge/stage/inputs), where a MIDI clock comes in; rack: its outputs'
-    Raises SidemanError for a source that is not here.
-    """
-    match setup.kind:
-        case "internal":
-            return None
-        case "link":
-            from bridge.timing.sync.link import LinkSource
-
-            return LinkSource(setup, tempo_mbpm)
-        case "midi":
-            from bridge.timing.sync.midi_clock import MidiClockSource
-
-            source: Source = MidiClockSource(inputs.named(setup.target))
-            return source
-        case "jack":
-            from bridge.timing.sync.jack import JackTransport
-
-            return JackTransport(tempo_mbpm, rack)
-    raise SidemanError(f"sync: there is no source {setup.kind}")
