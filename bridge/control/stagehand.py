@@ -35,7 +35,7 @@ class Stagehand:
     """One stage process after the other.
 
     setup: what the first is told; the tempo is asked anew for each.
-    on_message gets everything the stage says; on_lost and on_back frame a restart; say is for people.
+    on_message gets everything the stage says; on_lost is called when one has died; say is for people.
     """
 
     def __init__(

@@ -230,7 +230,7 @@ class Left(Message, frozen=True):
 
 
 class PortChanged(Message, frozen=True):
-    """An output was lost or came back; text is for people. connections: of our own ports, for a restart."""
+    """A port or a device was lost or came back. output: its name, as others see it; text: for people."""
 
     output: str
     present: bool

@@ -25,7 +25,7 @@ from engines.parameter import Parameters, Value
 
 
 class Player:
-    """One player of a set. `start` starts its worker; `surface_changed` is called when its nodes are others."""
+    """One player of a set. `start` starts its worker; `on_changed` is called when its nodes are others."""
 
     def __init__(
         self,

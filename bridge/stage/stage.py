@@ -58,9 +58,10 @@ POLL_NS = 250_000_000
 """How often the ports are asked whether they are still there."""
 
 GAP_NS = 10_000_000
-"""How far off the next event should be then; where none is, after so many events:"""
+"""How far off the next event should be then."""
 
 POSTPONED_MAX = 16
+"""After so many events without such a gap they are asked all the same."""
 
 
 class Stage:

@@ -172,7 +172,7 @@ class JackClient:
     def _register(self, short_name: str, port: ClientPort) -> None:
         ports = self._client.midi_inports if port.hears else self._client.midi_outports
         port.attach(ports.register(short_name), self._client)
-        self._served = (port, *self._served) if port.hears else (*self._served, port)  # heard first: see JackInput
+        self._served = (port, *self._served) if port.hears else (*self._served, port)  # heard first: see JackIn
 
     def _close_client(self) -> None:
         client = self._client

@@ -32,11 +32,6 @@ def systems() -> tuple[list[System], list[str]]:
     return found, reasons
 
 
-def list_ports() -> list[tuple[str, str]]:
-    """(system, port) of every existing port that can be played to."""
-    return [(system.name, port) for system in systems()[0] for port in system.destinations()]
-
-
 def open_virtual(player: str, rack: Rack) -> OutPort:
     """A port of our own for a player, or on Windows an existing loop-back port.
 

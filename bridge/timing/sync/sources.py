@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def make_source(setup: SyncSetup, tempo_mbpm: int, inputs: Inputs | None, rack: Rack) -> Source | None:
     """Make (and not open) the source that a set follows; None for internal.
 
-    tempo_mbpm: ours now; inputs: the stage's (bridge/stage/inputs), where a MIDI clock comes in; rack: its outputs'
+    tempo_mbpm: ours now; inputs: the stage's (bridge/stage/inputs), where a MIDI clock comes in; rack: the stage's
     Raises SidemanError for a source that is not here.
     """
     match setup.kind:
