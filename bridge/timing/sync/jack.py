@@ -5,7 +5,6 @@ Without such a timebase master there are only frames: then the tempo is ours, an
 
 from __future__ import annotations
 
-import ctypes
 import math
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +14,7 @@ from bridge.messages.sync import SourcePlays, SourceStops, SyncKind
 from bridge.stage.midi.jack_client import JackClient, shared_client
 from bridge.stage.rack import Rack
 from bridge.timing.clock import ClockMap, read_together
+from bridge.timing.jack_clock import NS_PER_UNIT, jack_clock
 from bridge.timing.sync.source import Reference, SourceEvent, SourceStatus
 from bridge.timing.timeline import TEMPO_MAX_MBPM, TEMPO_MIN_MBPM
 from engines.music import TICKS_PER_BEAT
@@ -89,12 +89,8 @@ class JackTransport:
 
     def open(self) -> str:
         """Become a client of the server. Raises SidemanError when none runs."""
-        import jack
-
         self._client = shared_client(self._rack)
-        library = ctypes.PyDLL(jack._libname)
-        library.jack_get_time.restype = ctypes.c_uint64
-        self._jack_us = library.jack_get_time
+        self._jack_us = jack_clock()
         self._begin()
         return "JACK transport: its start, stop and position are ours"
 
@@ -145,7 +141,7 @@ class JackTransport:
     def _begin(self) -> None:
         """Start to reckon with the server that runs now."""
         if self._client:
-            self._us = ClockMap(1000.0, *read_together(self._jack_us))
+            self._us = ClockMap(NS_PER_UNIT, *read_together(self._jack_us))
             self._frames = None
             self._positions = Positions(self._positions.tempo_mbpm, self._client.jack.samplerate)
 
