@@ -26,6 +26,7 @@ from engines.stretch import stretched, stretched_round
 if TYPE_CHECKING:
     from engines.bundle import Bundle
 
+CLICK_RATE = 48_000
 FILES_MAX = 128
 UNTOUCHED_S = 0.001
 """A bar that is off by no more is not stretched."""
@@ -172,9 +173,6 @@ class LoopFiles:
     def _stretched_whole(self, source: Source, own_bpm: float, wanted: int) -> Frames:
         frames = self._frames(source, own_bpm)
         return stretched_round(frames, wanted, source.rate)
-
-
-CLICK_RATE = 48_000
 
 
 def _click() -> Frames:
