@@ -96,6 +96,11 @@ class StageProcess:
         self._channel.close()
         return status
 
+    def abandon(self) -> int:
+        """Be gone without a word, as a control that died; its exit status."""
+        self._channel.close()
+        return self._process.wait(PATIENCE_S)
+
     def _mirror(self, piece: Piece) -> None:
         if self._map is None:
             self._map = TempoMap(piece)
