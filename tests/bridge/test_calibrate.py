@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,19 +81,6 @@ class Delay:
             self._wiring.join()
         self._client.deactivate()
         self._client.close()
-
-
-@pytest.fixture
-def closing() -> Iterator[Any]:
-    opened: list[Any] = []
-
-    def keep(part: Any) -> Any:
-        opened.append(part)
-        return part
-
-    yield keep
-    for part in reversed(opened):
-        part.close()
 
 
 def run(*words: str) -> int:
