@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from statistics import median
 
 import numpy as np
@@ -88,12 +87,6 @@ def onsets(samples: npt.NDArray[np.float32], rate: int, quiet_s: float) -> npt.N
     loud = np.flatnonzero(loudness >= max(peak * SHARE_OF_PEAK, noise * OVER_NOISE / 2))
     begins = np.diff(loud, prepend=-round(STILL_S * rate) - 1) > STILL_S * rate
     return loud[begins].astype(np.int64)
-
-
-def closest_distances_ms() -> float:
-    """How far the two most similar distances between clicks are apart; what the tolerance is to be seen against."""
-    distances = sorted(later - earlier for i, earlier in enumerate(CLICKS_MS) for later in CLICKS_MS[i + 1 :])
-    return float(min(after - before for before, after in pairwise(distances)))
 
 
 def _matching(distances_ms: npt.NDArray[np.float64], late_ms: float) -> list[float]:
