@@ -65,12 +65,14 @@ class Note(msgspec.Struct, frozen=True, order=True, array_like=True):
     pitch:    MIDI pitch 0-127 (a General MIDI drum for drum engines)
     velocity: 1-127
     length:   ticks, at least 1
+    part:     1-16, who plays it where an engine speaks for several (a MIDI channel); 0 where it speaks for one
     """
 
     tick: int
     pitch: int
     velocity: int
     length: int
+    part: int = 0
 
 
 class LoopFile(msgspec.Struct, frozen=True):

@@ -1,0 +1,1 @@
+"""Notes: datasets, networks, training and evaluation of models of pitched music."""
