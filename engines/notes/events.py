@@ -94,7 +94,7 @@ def notes_of(rows: Events) -> tuple[Note, ...]:
 
 def events_of(meter: Meter, notes: Sequence[Note]) -> Events:
     """The events of one bar's notes, the reverse of notes_of (notes without a part are left out), as bar 0."""
-    table = np.array(
-        [(n.tick, n.part - 1, n.pitch, n.velocity, n.length) for n in notes if n.part], np.int64
-    ).reshape(-1, 5)
+    table = np.array([(n.tick, n.part - 1, n.pitch, n.velocity, n.length) for n in notes if n.part], np.int64).reshape(
+        -1, 5
+    )
     return quantised(*table.T, np.array([0, meter.steps * STEP_TICKS]))

@@ -27,7 +27,7 @@ class Role:
 ROLES: tuple[Role, ...] = (
     Role("drums", 10, 0, range(0)),
     Role("bass", 5, 33, range(32, 40)),
-    Role("piano", 1, 0, range(0, 8)),
+    Role("piano", 1, 0, range(8)),
     Role("mallets", 2, 11, range(8, 16)),
     Role("organ", 3, 16, range(16, 24)),
     Role("guitar", 4, 24, range(24, 32)),
