@@ -30,8 +30,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     parameters: a snapshot, one value for each of the engine's parameters
     seed, take: with `bar` they determine the randomness; take counts the bars asked for again
     fill, vary: the performer asked for a fill, or for something different from what would come
-    heard:      notes that began or sounded since the last bar was asked for, ticks relative to start_tick (negative)
-    time_left_s: time until the bar is due, infinite offline
+    heard:      notes that a person played on the player's inputs, that began or sounded since the last bar was asked
+                for, ticks relative to start_tick (negative); their part is the seat whose channel they came on
+    band:       notes of the other players that this one hears, in their bars since the last bar asked for, ticks
+                relative to start_tick (negative); each has its part
+    following:  the bar that comes after, where that is known already: this one is to lead into it
+    time_left_s: time in which the bar has to be made, without end offline. An engine that sees that it cannot make the
+                whole bar returns what it has up to a beat, and says so: Phrase.cut_tick
     """
 
     bar: int
@@ -45,14 +50,20 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     fill: bool = False
     vary: bool = False
     heard: tuple[Note, ...] = ()
+    band: tuple[Note, ...] = ()
+    following: Phrase | None = None
     time_left_s: float = 3600.0
 
 
 class Played(msgspec.Struct, frozen=True):
-    """A bar that was played, as given to `prime`: its metre and its phrase."""
+    """A bar that was played, as given to `prime`: its metre, its phrase, and what the players it hears played in it.
+
+    band: as a Request's, but in ticks from this bar's start
+    """
 
     meter: Meter
     phrase: Phrase
+    band: tuple[Note, ...] = ()
 
 
 Chunk: TypeAlias = "Phrase | Loop"
@@ -86,5 +97,8 @@ class Engine(Protocol):
         ...
 
     def generate(self, request: Request, state: State) -> tuple[Chunk, State]:
-        """The bar asked for and the state after it. The chunk's length is request.length_ticks."""
+        """The bar asked for and the state after it. The chunk's length is request.length_ticks.
+
+        A bar that is cut (Phrase.cut_tick) is whole as far as the state is concerned: the next goes on from there.
+        """
         ...

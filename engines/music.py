@@ -65,7 +65,8 @@ class Note(msgspec.Struct, frozen=True, order=True, array_like=True):
     pitch:    MIDI pitch 0-127 (a General MIDI drum for drum engines)
     velocity: 1-127
     length:   ticks, at least 1
-    part:     1-16, who plays it where an engine speaks for several (a MIDI channel); 0 where it speaks for one
+    part:     1-16, who plays it where an engine speaks for several: a seat of engines.notes.roles.ROLES, counted
+              from 1, which says on which MIDI channel; 0 where it speaks for one
     """
 
     tick: int
@@ -95,11 +96,15 @@ class Phrase(msgspec.Struct, frozen=True):
 
     length is the span in ticks. A note starts inside the span, or up to half a step before it (an early downbeat). An
     engine returns notes here, or an engines.audio.Loop, of which its worker makes a phrase with a file.
+
+    cut_tick: a bar for which there was not time enough ends there, on a beat (0: nothing of it is there); None: it is
+    whole. No note starts at or after it; those that sound are ended there.
     """
 
     length: int
     notes: tuple[Note, ...] = ()
     loop: LoopFile | None = None
+    cut_tick: int | None = None
 
     @classmethod
     def of(cls, length: int, notes: Iterable[Note]) -> Self:
@@ -107,11 +112,14 @@ class Phrase(msgspec.Struct, frozen=True):
         return cls(length, tuple(sorted(notes)))
 
     def check(self) -> None:
-        """Raise ValueError if a note lies outside the span or is not playable MIDI."""
+        """Raise ValueError if a note lies outside the span, or beyond its cut, or is not playable MIDI."""
+        end = self.length if self.cut_tick is None else self.cut_tick
+        if not 0 <= end <= self.length:
+            raise ValueError(f"the bar is cut at tick {end}, outside its span of {self.length}")
         for note in self.notes:
-            if not -STEP_TICKS // 2 <= note.tick < self.length:
-                raise ValueError(f"a note starts at tick {note.tick}, outside its span of {self.length}")
-            if not (0 <= note.pitch <= 127 and 1 <= note.velocity <= 127 and note.length >= 1):
+            if not -STEP_TICKS // 2 <= note.tick < end:
+                raise ValueError(f"a note starts at tick {note.tick}, outside its span of {end}")
+            if not (0 <= note.pitch <= 127 and 1 <= note.velocity <= 127 and note.length >= 1 and 0 <= note.part <= 16):
                 raise ValueError(f"{note} is not a playable note")
 
 

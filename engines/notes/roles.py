@@ -53,4 +53,7 @@ ROLE_OF_PROGRAM: tuple[int, ...] = tuple(
 )
 """General MIDI program to index in ROLES; 120-127, sound effects, are effects."""
 
+ROLE_OF_CHANNEL: dict[int, int] = {role.channel: i for i, role in enumerate(ROLES)}
+"""MIDI channel 1-16 to index in ROLES: each has its own. A note's `part` is that index plus 1."""
+
 ROLE_NAMED: dict[str, int] = {role.name: i for i, role in enumerate(ROLES)}
