@@ -10,8 +10,10 @@ import csv
 import io
 import posixpath
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from engines.errors import SidemanError
+from offline.data.source import MAX_LABEL_BYTES, Source
 
 NAMES = ("labels.csv", "info.csv")
 SPLITS = ("train", "validation", "test")
@@ -27,7 +29,9 @@ _GROOVE = "Groove MIDI Dataset v1.0.0"
 class Label:
     """One row. "" and None mean that the labels do not say.
 
+    style: what drums call it; genre, subgenre: what notes call it
     fill: the beat_type column, True for a fill, False for a beat; bpm: 20-999; split: one of SPLITS
+    velocity: how the velocities came about, a word such as "human"; origin: likewise the notes ("real piece")
     """
 
     path: str
@@ -39,6 +43,43 @@ class Label:
     bpm: float | None = None
     fill: bool | None = None
     nc: bool = False
+    genre: str = ""
+    subgenre: str = ""
+    velocity: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """All labels of a source.
+
+    rows:     by the path of their file, without root
+    root:     the one folder that holds everything in an archive, with its slash ("" if there is none): paths leave it
+              out, so that a folder and its archive give the same data
+    problems: a line per value that was not understood
+    """
+
+    rows: dict[str, Label]
+    root: str
+    problems: list[str]
+
+
+def labels_of(source: Source) -> Labels:
+    """The labels of a source, from every file of NAMES in it. Raises SidemanError as read_labels and Source do."""
+    rows: dict[str, Label] = {}
+    problems: list[str] = []
+    tops = set()
+    tables = []
+    for entry in source.read(lambda name: MAX_LABEL_BYTES if PurePosixPath(name).name in NAMES else 0):
+        tops.add(entry.path.partition("/")[0] if "/" in entry.path else "")
+        if entry.data is not None:
+            tables.append((entry.path, entry.data))
+    root = f"{tops.pop()}/" if len(tops) == 1 and "" not in tops and not source.path.is_dir() else ""
+    for path, data in tables:
+        own, doubts = read_labels(path.removeprefix(root), data)
+        rows |= own
+        problems += doubts
+    return Labels(rows, root, problems)
 
 
 def read_labels(path: str, data: bytes) -> tuple[dict[str, Label], list[str]]:
@@ -119,4 +160,8 @@ def _label(values: dict[str, str], folder: str, own: bool, where: str, problems:
         bpm=bpm,
         fill={"fill": True, "beat": False}.get(kind),
         nc=nc not in _NO,
+        genre=text("genre").lower()[:40],
+        subgenre=text("subgenre").lower()[:80],
+        velocity=text("velocity").lower(),
+        origin=text("origin").lower(),
     )

@@ -14,9 +14,9 @@ from typing import Any
 
 from engines.errors import SidemanError
 from engines.music import Meter
-from offline.data.labels import NAMES, Label, read_labels
+from offline.data.labels import NAMES, Label, labels_of
 from offline.data.midi import UnusableError, read_drums
-from offline.data.source import MAX_FILE_BYTES, MAX_LABEL_BYTES, Source
+from offline.data.source import MAX_FILE_BYTES, Source
 from offline.data.split import assign_splits, leaks
 from offline.drums.dataset import SPLITS, DrumDataset, Piece
 from offline.drums.quantise import Tally, quantise
@@ -80,11 +80,12 @@ def collect(source_path: Path, any_channel: bool = False, no_nc: bool = False, p
     """Read every MIDI file of a source once; whatever is wrong with one is noted and does not stop the others."""
     source = Source(source_path)
     found = Found()
-    labels, root = _labels(source, found)
+    labels = labels_of(source)
+    found.label_problems = labels.problems
     read: list[tuple[Label, list[Piece]]] = []
     seen = set()
     for entry in source.read(lambda name: MAX_FILE_BYTES if name.lower().endswith(MIDI_SUFFIXES) else 0):
-        path = entry.path.removeprefix(root)
+        path = entry.path.removeprefix(labels.root)
         is_midi = path.lower().endswith(MIDI_SUFFIXES)
         if not is_midi and not entry.problem:
             if PurePosixPath(path).name not in NAMES:
@@ -92,8 +93,8 @@ def collect(source_path: Path, any_channel: bool = False, no_nc: bool = False, p
             continue
         found.midi_files += is_midi
         seen.add(path)
-        label = labels.get(path) or Label(path)
-        if labels and path not in labels:
+        label = labels.rows.get(path) or Label(path)
+        if labels.rows and path not in labels.rows:
             found.unlabelled.append(path)
         try:
             if entry.data is None:
@@ -111,30 +112,12 @@ def collect(source_path: Path, any_channel: bool = False, no_nc: bool = False, p
             print(f"\r{found.midi_files} files read", end="", file=sys.stderr, flush=True)
     if progress and found.midi_files >= 50:
         print(f"\r{found.midi_files} files read", file=sys.stderr)
-    for path in labels.keys() - seen:
+    for path in labels.rows.keys() - seen:
         found.dropped[path] = "named in the labels, but there is no such MIDI file"
     read.sort(key=lambda pair: pair[0].path)
     found.labels = [label for label, _ in read]
     found.pieces = [pieces for _, pieces in read]
     return found
-
-
-def _labels(source: Source, found: Found) -> tuple[dict[str, Label], str]:
-    """Labels by path, and the one folder that holds everything in an archive ("" if there is none): paths leave it
-    out, so that a folder and its archive give the same data."""
-    labels: dict[str, Label] = {}
-    tops = set()
-    tables = []
-    for entry in source.read(lambda name: MAX_LABEL_BYTES if PurePosixPath(name).name in NAMES else 0):
-        tops.add(entry.path.partition("/")[0] if "/" in entry.path else "")
-        if entry.data is not None:
-            tables.append((entry.path, entry.data))
-    root = f"{tops.pop()}/" if len(tops) == 1 and "" not in tops and not source.path.is_dir() else ""
-    for path, data in tables:
-        rows, problems = read_labels(path.removeprefix(root), data)
-        labels |= rows
-        found.label_problems += problems
-    return labels, root
 
 
 def _nothing(source: Path, found: Found) -> str:
