@@ -15,6 +15,7 @@ from engines.bundle import shipped as shipped_bundles
 from engines.drums.model import ANY_STYLE, Controls, DrumModel
 from engines.errors import SidemanError
 from engines.music import Meter
+from offline.csvfile import write_csv
 from offline.drums.baselines import fit_baselines
 from offline.drums.dataset import DrumDataset, Piece
 from offline.drums.feel import Feel, Guess, HasFeel, controls
@@ -22,7 +23,7 @@ from offline.drums.freerun import TEMPERATURES, Start, Trial, model_playing, rea
 from offline.drums.metrics import Scores
 from offline.drums.models import load_model, load_vocabulary
 from offline.drums.prepare import VOCABULARY_FILE
-from offline.drums.results import REAL, SEED_ROW, Comparison, Result, render, write_csv
+from offline.drums.results import REAL, SEED_ROW, Comparison, Result, render
 from offline.drums.vocabulary import Vocabulary
 
 GROOVE = "Groove MIDI Dataset"

@@ -8,7 +8,8 @@ from typing import Any
 
 from engines.errors import SidemanError
 from engines.music import DRUMS
-from offline.drums.results import REAL, Cell, Result
+from offline.csvfile import Cell
+from offline.drums.results import REAL, Result
 
 _HEIGHT_IN = 3.2
 _WIDTH_IN = 9.0

@@ -1,4 +1,4 @@
-"""Metrics of drum models: teacher-forced scores of a piece, their sums, and intervals by file.
+"""Metrics of drum models: teacher-forced scores of a piece and their sums.
 
 Everything is computed from the probability of each of the 512 masks at each step, so models with and without a
 vocabulary stand in one table. Fair bits charge every mask by that probability: a mask outside a vocabulary costs its
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from engines.drums.bar import MASKS, hits
 from offline.drums.vocabulary import Vocabulary
 
-BOOTSTRAP_ROUNDS = 2000
 SUM_TOLERANCE = 1e-3
 _TINY = 1e-30
 
@@ -130,17 +129,3 @@ def _token_scores(masks: NDArray[np.uint16], p: NDArray[np.float32], vocabulary:
     q = np.concatenate([p[:, unknown].sum(axis=1, keepdims=True), p[:, known]], axis=1)
     nats = float(-np.log(np.maximum(q[np.arange(len(tokens)), tokens], _TINY)).sum())
     return nats, int((q.argmax(axis=1) == tokens).sum())
-
-
-def interval(
-    bits: NDArray[np.float64], bars: NDArray[np.int64], seed: int, rounds: int = BOOTSTRAP_ROUNDS
-) -> tuple[float, float]:
-    """95 % interval of bits a bar by bootstrap over files (Efron 1979).
-
-    bits, bars: [files] sums; for a paired difference of two models, bits is the difference per file
-    """
-    random = np.random.default_rng(seed)
-    drawn = random.integers(0, len(bits), (rounds, len(bits)))
-    means = bits[drawn].sum(axis=1) / bars[drawn].sum(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return float(low), float(high)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from engines.music import DRUMS
+from offline.bootstrap import interval
+from offline.csvfile import Cell
 from offline.drums.feel import Feel
 from offline.drums.freerun import Playing, Trial
-from offline.drums.metrics import Scores, interval, total
+from offline.drums.metrics import Scores, total
 
 REAL = "real"
-Cell = str | float | int | None
 SEED_ROW: dict[str, Cell] = {
     "model": "the seed, as published",
     "part": "its own test split",
@@ -117,18 +116,6 @@ class Comparison:
             f"{self.part}: {self.one} - {self.other} = {self.difference:+.2f} bits/bar "
             f"[{self.low:+.2f}, {self.high:+.2f}], better on {self.better:.0%} of {self.files} files"
         )
-
-
-def write_csv(path: Path, rows: Sequence[dict[str, Cell]]) -> None:
-    """Write rows under the union of their columns, whole or not at all."""
-    columns = list(dict.fromkeys(column for row in rows for column in row))
-    partial = path.with_name(f".{path.name}.part")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({key: f"{cell:.5g}" if isinstance(cell, float) else cell for key, cell in row.items()})
-    partial.replace(path)
 
 
 def render(results: Sequence[Result], trials: dict[str, Trial], seed: int) -> str:

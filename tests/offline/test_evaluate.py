@@ -14,12 +14,13 @@ from engines.drums.bar import MASKS, Bar, History
 from engines.drums.model import Carry, Controls
 from engines.errors import SidemanError
 from engines.music import Meter
+from offline.bootstrap import interval
 from offline.drums import evaluate
 from offline.drums.baselines import CopyLastBar, CountModel
 from offline.drums.dataset import DrumDataset, Piece
 from offline.drums.feel import Feel, Guess, HasFeel, controls
 from offline.drums.freerun import Trial, model_playing, play, playing, real_playing, starts
-from offline.drums.metrics import Scores, interval, total
+from offline.drums.metrics import Scores, total
 from offline.drums.results import Comparison, Result
 from offline.drums.vocabulary import Vocabulary
 
