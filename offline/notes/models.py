@@ -6,7 +6,7 @@ counts is made here, once (docs/MODELS.md, notes).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol, Self
 
 import numpy as np
@@ -29,8 +29,8 @@ class Song:
     """A piece of the data to judge by, or one that a model played.
 
     events, bars: see engines.notes.events
-    tokens:       int32 [T] of the seed's vocabulary, from the same file; None where there are none
-    charges_velocity: the source's velocities mean something (docs/MODELS.md, notes)
+    velocity:     its velocities mean something, and are charged
+    tokens:       uint16 [T] of the seed's vocabulary, from the same file; None where there are none
     """
 
     path: str
@@ -39,8 +39,8 @@ class Song:
     group: str
     events: Events
     bars: Bars
-    tokens: NDArray[np.int32] | None = field(default=None, compare=False)
-    charges_velocity: bool = True
+    velocity: bool = True
+    tokens: NDArray[np.uint16] | None = None
 
     @property
     def beats(self) -> float:
@@ -92,7 +92,13 @@ class Bits:
 
 
 class Scored(Protocol):
-    """A model that gives real music a probability."""
+    """A model that gives real music a probability.
+
+    reads_tokens: it reads Song.tokens, which songs may lack
+    """
+
+    @property
+    def reads_tokens(self) -> bool: ...  # noqa: D102 - said above
 
     def bits(self, song: Song) -> Bits:
         """What each decision of the song costs, each knowing all that came before it and the song's genre."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.errors import SidemanError
 from engines.notes.events import (
     BAR,
     DURATION,
@@ -22,7 +23,7 @@ from engines.notes.events import (
     VELOCITY,
 )
 from engines.notes.roles import DRUMS, ROLE_COUNT
-from offline.notes.models import BAR_FIELD, Bits, Song
+from offline.notes.models import BAR_FIELD, OTHER, Bits, Song
 from offline.notes.ngram import NGram
 
 _BAR_END = 1
@@ -53,6 +54,7 @@ class NGramModel:
 
     ngram: NGram
     stream: Callable[[Song], Stream]
+    reads_tokens: bool = False
 
     def bits(self, song: Song) -> Bits:
         """See Scored."""
@@ -86,3 +88,33 @@ def fields_of(song: Song) -> Stream:
     drums = np.broadcast_to(np.concatenate([drum, np.zeros(len(ends), np.bool_)])[order][:, None], tokens.shape)
     there = tokens >= 0
     return Stream(tokens[there], fields[there], drums[there], len(rows))
+
+
+_KINDS = {
+    "Bar": BAR_FIELD, "Position": STEP, "Program": ROLE, "Pitch": PITCH, "PitchDrum": PITCH, "Duration": DURATION,
+    "Velocity": VELOCITY,
+}  # fmt: skip
+_GIVEN = ("BOS", "Genre", "PAD")
+
+
+def seed_of(names: Sequence[str]) -> Callable[[Song], Stream]:
+    """What lays a song flat on the seed's vocabulary: its tokens but BOS and the genre, which are given.
+
+    names: of each token (vocab.json of a data set). Raises SidemanError at a song without tokens of it.
+    """
+    kind_of = [name.partition("_")[0] for name in names]
+    field = np.array([_KINDS.get(kind, OTHER) for kind in kind_of], np.int8)
+    given = np.array([kind in _GIVEN for kind in kind_of])
+    drums = names.index("Program_-1") if "Program_-1" in names else -1
+
+    def stream(song: Song) -> Stream:
+        if song.tokens is None or int(song.tokens.max(initial=0)) >= len(names):
+            raise SidemanError(f"{song.path} has no tokens of this vocabulary; prepare the data again, with tokens")
+        tokens = song.tokens.astype(np.int64)
+        tokens = tokens[~given[tokens]]
+        decided = field[tokens]
+        programs = np.maximum.accumulate(np.where(decided == ROLE, np.arange(len(tokens)), 0))
+        drum = (tokens[programs] == drums) & np.isin(decided, (ROLE, PITCH, DURATION, VELOCITY))
+        return Stream(tokens, decided, drum, int((decided == PITCH).sum()))
+
+    return stream
