@@ -1,0 +1,1 @@
+"""The model `chain`: a transformer of one step a note, whose heads are chained (docs/MODELS.md, notes)."""

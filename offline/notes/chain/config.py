@@ -1,0 +1,111 @@
+"""ChainConfig: what a training of the chain model is told, its presets, and the hparams.json it leaves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from engines.errors import SidemanError
+
+HPARAMS = "hparams.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ChainConfig:
+    """One training."""
+
+    width: int = 256  # of the trunk
+    layers: int = 4
+    heads: int = 8  # of each layer; half turn with the index, half with musical time
+    hidden: int = 768  # of a layer's feed-forward part
+    context: int = 384  # elements (bars and notes) it attends to
+    dropout: float = 0.1
+
+    epochs: int = 24  # of `steps` batches each
+    steps: int = 400  # batches in an epoch
+    batch: int = 8  # windows of `context` elements in a batch
+    learning_rate: float = 2e-3  # highest
+    warmup: int = 200
+    decay: float = 0.5  # last share of the training in which it falls
+    weight_decay: float = 0.02  # AdamW's
+    average: float = 0.998  # weights kept in the running average, per step
+    patience: int = 0  # epochs without a better validation; 0 never stops early
+    precision: str = "auto"  # auto, fp32, bf16, fp16
+    judged: int = 60_000  # validation notes looked at after an epoch
+
+    balance: float = 0.5  # 0: each source as often as it has notes, 1: all sources alike
+    lowest: int = -5  # transposition, in semitones
+    highest: int = 6
+    hide_genre: float = 0.1  # probability that a window is not told its genre
+    tell: float = 0.5  # that a window is told anything by its controls; then each is told half of the time
+    thin: float = 0.35  # that a piece of three roles or more is played without some of them
+    offset_weight: float = 0.3  # of the offsets' loss in pieces whose beats were found by ear
+
+    seed: int = 0  # of everything random
+
+    def changed(self, settings: list[str]) -> ChainConfig:
+        """With settings written key=value. Raises SidemanError naming a wrong one."""
+        values: dict[str, Any] = {}
+        for setting in settings:
+            key, _, text = setting.partition("=")
+            if key not in {field.name for field in fields(self)}:
+                raise SidemanError(f"--set {setting}: there is no {key}; offline/notes/chain/config.py lists them")
+            try:
+                values[key] = type(getattr(self, key))(text)
+            except ValueError as error:
+                raise SidemanError(f"--set {setting}: {text!r} is no {type(getattr(self, key)).__name__}") from error
+        result = replace(self, **values)
+        result.check()
+        return result
+
+    def check(self) -> None:
+        """Raise SidemanError for a value out of its range."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not 0.0 <= value <= 1.0:
+                raise SidemanError(f"{field.name} is {value}; it goes from 0 to 1")
+            at_least = {"seed": 0, "patience": 0, "lowest": -12, "highest": -12}.get(field.name, 1)
+            if isinstance(value, int) and not at_least <= value <= 1 << 24:
+                raise SidemanError(f"{field.name} is {value}; it is a whole number from {at_least} on")
+        if self.width % self.heads or self.heads % 2 or self.width // self.heads % 2 or self.lowest > self.highest:
+            raise SidemanError("width must be a multiple of heads, heads even, lowest not above highest")
+
+
+PRESETS = {
+    "small": ChainConfig(),
+    "base": ChainConfig(
+        width=512, layers=8, heads=16, hidden=2048, context=512, dropout=0.15, epochs=60, steps=500, batch=32,
+        learning_rate=1e-3, warmup=500,
+    ),
+    "quick": ChainConfig(width=128, layers=2, heads=4, hidden=384, context=192, epochs=4, steps=200),
+}  # fmt: skip
+"""small: under two hours of a CPU; base: for one GPU; quick: minutes, to see everything work."""
+
+
+def write_hparams(folder: Path, config: ChainConfig, facts: dict[str, Any]) -> None:
+    """hparams.json: the config, and what an export and a reader of the checkpoint need to know."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"model": "chain", "config": asdict(config), **facts}, indent=1)
+    (folder / HPARAMS).write_text(text + "\n", encoding="utf-8")
+
+
+def read_hparams(folder: Path) -> dict[str, Any]:
+    """hparams.json of a training, checked as far as loading needs; "config" is a ChainConfig. Raises SidemanError."""
+    path = folder / HPARAMS
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise SidemanError(f"{path} cannot be read; it is made by: sideman train notes") from error
+    if not isinstance(table, dict) or table.get("model") != "chain":
+        raise SidemanError(f"{folder} holds no training of the chain model")
+    try:
+        config = ChainConfig(**table["config"])
+        config.check()
+        genres = table["genres"]
+        if not (isinstance(genres, list) and 1 <= len(genres) <= 1000 and all(isinstance(g, str) for g in genres)):
+            raise TypeError("genres")
+    except (TypeError, KeyError) as error:
+        raise SidemanError(f"{path} is not what this version writes ({error}); train again") from error
+    return {**table, "config": config}
