@@ -88,15 +88,15 @@ def _lags(ticks: NDArray[np.int64]) -> NDArray[np.int64]:
     An onset costs its distance from the grid, 1 at most, and a jump of the grid costs JUMP.
     """
     bins = np.arange(0, STEP_TICKS, BIN_TICKS)
-    off = _off(ticks[:, None] - bins[None, :], STEP_TICKS)
-    costs = np.minimum(off / NEAR_TICKS, 1.0)
-    total = costs[0].copy()
-    came = np.zeros(costs.shape, np.int64)
+    cost_of_phase = np.minimum(_off(np.arange(STEP_TICKS)[:, None] - bins[None, :], STEP_TICKS) / NEAR_TICKS, 1.0)
+    phase = ticks % STEP_TICKS
+    total = cost_of_phase[phase[0]].copy()
+    came = np.zeros((len(ticks), len(bins)), np.uint8)
     stay = np.arange(len(bins))
     for i in range(1, len(ticks)):
         cheapest = int(total.argmin())
         came[i] = np.where(total <= total[cheapest] + JUMP, stay, cheapest)
-        total = np.minimum(total, total[cheapest] + JUMP) + costs[i]
+        total = np.minimum(total, total[cheapest] + JUMP) + cost_of_phase[phase[i]]
     path = np.zeros(len(ticks), np.int64)
     path[-1] = total.argmin()
     for i in range(len(ticks) - 1, 0, -1):

@@ -1,21 +1,14 @@
-"""Pieces: music on the grid, as the model of notes reads it: events and the bars they stand in.
-
-A reading becomes a piece here, and pieces become the files that training opens.
-"""
+"""Pieces: music on the grid, as the model of notes reads it: events and the bars they stand in."""
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.errors import SidemanError
 from engines.music import STEP_TICKS, TICKS_PER_BEAT, Meter
 from engines.notes.events import BAR, STEPS_MAX, Bars, Events, quantised
 from engines.notes.roles import DRUMS, ROLE_OF_PROGRAM
@@ -28,9 +21,6 @@ TEMPO_RANGE = (10, 500)
 """Beats a minute that a bar may say."""
 
 _ROLES = np.array(ROLE_OF_PROGRAM, np.int64)
-_COLUMNS = ("names", "events", "event_counts", "bars", "bar_counts", "performed")
-_BROKEN = (OSError, EOFError, ValueError, TypeError, LookupError, zipfile.BadZipFile, zlib.error)
-"""What numpy raises at a file that is none of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,43 +112,3 @@ def _kept(sounding: NDArray[np.bool_]) -> NDArray[np.bool_]:
         rest = after - before - 1
         kept[before + 1 : before + 1 + (rest if rest <= LONGEST_REST else 1)] = True
     return kept
-
-
-def write_pieces(path: Path, pieces: Mapping[str, Piece]) -> None:
-    """Write pieces by name to one .npz file, equal pieces to equal bytes."""
-    values = list(pieces.values())
-    arrays = (
-        np.array(list(pieces), np.str_),
-        np.concatenate([np.zeros((0, 7), np.int32), *(piece.events for piece in values)]),
-        np.array([len(piece.events) for piece in values], np.int64),
-        np.concatenate([np.zeros((0, 3), np.int32), *(piece.bars for piece in values)]),
-        np.array([len(piece.bars) for piece in values], np.int64),
-        np.array([piece.performed for piece in values], np.bool_),
-    )
-    with path.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **dict(zip(_COLUMNS, arrays, strict=True)))
-
-
-def read_pieces(path: Path) -> dict[str, Piece]:
-    """The pieces that write_pieces wrote, by name.
-
-    Raises SidemanError when the file is missing or is none of those.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            names, events, event_counts, bars, bar_counts, performed = (file[column] for column in _COLUMNS)
-        spans = np.cumsum(np.append(0, event_counts)), np.cumsum(np.append(0, bar_counts))
-        if spans[0][-1] != len(events) or spans[1][-1] != len(bars) or events.shape[1] != 7 or bars.shape[1] != 3:
-            raise ValueError("its counts do not add up")
-    except _BROKEN as problem:
-        raise SidemanError(
-            f"{path} holds no pieces ({problem}); write it again with `sideman prepare notes`"
-        ) from problem
-    return {
-        str(name): Piece(
-            events[spans[0][i] : spans[0][i + 1]],
-            bars[spans[1][i] : spans[1][i + 1]],
-            bool(performed[i]),
-        )
-        for i, name in enumerate(names)
-    }
