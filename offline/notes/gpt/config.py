@@ -1,0 +1,104 @@
+"""GptConfig: what a training of the flat GPT is told, its preset, and the facts beside its weights."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from engines.errors import SidemanError
+
+HPARAMS = "hparams.json"
+KIND = "remi"
+
+
+@dataclass(frozen=True, slots=True)
+class GptConfig:
+    """One training."""
+
+    sequence: int = 1024  # tokens in a window, genre and all
+    width: int = 192  # of the residual stream
+    layers: int = 4  # of attention and SwiGLU
+    heads: int = 6  # of attention, 32 wide each
+    key_heads: int = 2  # keys and values, shared by the heads
+    hidden: int = 512  # of SwiGLU
+    dropout: float = 0.0  # on what is added to the residual stream
+
+    epochs: int = 60  # the schedule is stretched over them
+    windows: int = 256  # in an epoch
+    batch: int = 4  # windows in a batch
+    accumulate: int = 1  # batches to a step
+    learning_rate: float = 2e-3  # highest
+    warmup: int = 100  # steps to reach it
+    decay: float = 0.3  # last share of the training in which it falls
+    weight_decay: float = 0.02  # AdamW's
+    average: float = 0.995  # weights kept in the running average, per step
+    patience: int = 8  # epochs without a better validation; 0 never stops early
+    precision: str = "auto"  # auto, fp32, bf16, fp16
+    transpose: bool = True  # each window by -5 to +6 semitones, but for the drums
+    judged: int = 64  # windows of validation after each epoch
+    nc: bool = False  # learn from files whose licence forbids commercial use too
+    seed: int = 0  # of everything random
+
+    def changed(self, settings: list[str]) -> GptConfig:
+        """With settings written key=value. Raises SidemanError naming a wrong one."""
+        values: dict[str, Any] = {}
+        for setting in settings:
+            key, _, text = setting.partition("=")
+            if key not in {field.name for field in fields(self)}:
+                raise SidemanError(f"--set {setting}: there is no {key}; offline/notes/gpt/config.py lists them")
+            kind = type(getattr(self, key))
+            try:
+                values[key] = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
+            except (ValueError, KeyError) as error:
+                raise SidemanError(f"--set {setting}: {text!r} is no {kind.__name__}") from error
+        result = replace(self, **values)
+        result.check()
+        return result
+
+    def check(self) -> None:
+        """Raise SidemanError for a value out of its range."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, float) and not 0.0 <= value <= 1.0:
+                raise SidemanError(f"{field.name} is {value}; it goes from 0 to 1")
+            at_least = 0 if field.name in ("seed", "patience") else 1
+            if isinstance(value, int) and not isinstance(value, bool) and not at_least <= value <= 1 << 20:
+                raise SidemanError(f"{field.name} is {value}; it is a whole number from {at_least} on")
+        if self.width % self.heads or self.width // self.heads % 2 or self.heads % self.key_heads:
+            raise SidemanError(
+                f"width {self.width}, heads {self.heads}, key_heads {self.key_heads}: heads must be even parts of the "
+                "width, and a multiple of key_heads"
+            )
+
+
+PRESETS = {"seed": GptConfig()}
+"""seed: the seed's vocabulary and sequence, a network that a CPU trains in two hours."""
+
+
+def write_hparams(folder: Path, config: GptConfig, facts: dict[str, Any]) -> None:
+    """hparams.json: the config, and what an export and a reader of the checkpoint need to know."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"model": KIND, "config": asdict(config), **facts}, indent=1)
+    (folder / HPARAMS).write_text(text + "\n", encoding="utf-8")
+
+
+def read_hparams(folder: Path) -> dict[str, Any]:
+    """hparams.json of a training of the flat GPT, checked as far as loading needs. Raises SidemanError."""
+    path = folder / HPARAMS
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise SidemanError(f"{path} cannot be read; it is made by: sideman train notes --preset seed") from error
+    if not isinstance(table, dict) or table.get("model") != KIND:
+        raise SidemanError(f"{folder} holds no training of the flat GPT (sideman train notes --preset seed)")
+    try:
+        config = GptConfig(**table["config"])
+        config.check()
+        words = table["vocabulary"]
+        if not isinstance(words, list) or len(words) > 1 << 16 or not all(isinstance(word, str) for word in words):
+            raise TypeError("vocabulary")
+    except (TypeError, KeyError) as error:
+        raise SidemanError(f"{path} is not what this version writes ({error}); train again") from error
+    return {**table, "config": config}
