@@ -78,7 +78,7 @@ class Windows:
             moved = self._transposed[semitones[:, None] - LOW, out]
             drum = np.zeros(out.shape, bool)
             drum[:, 1:] = out[:, :-1] == self._drums
-            whole = np.logical_and.reduce((moved >= 0) | drum, axis=1)  # a window that would leave the vocabulary's range stays
+            whole = np.logical_and.reduce((moved >= 0) | drum, axis=1)  # else out of range
             out = np.where(whole[:, None] & ~drum, moved, out)
         return out
 
