@@ -39,12 +39,17 @@ def on_beats(reading: Reading) -> tuple[Reading, bool]:
     """
     from offline.notes.tracking import tracked
 
-    if not len(reading.ticks) or is_stated(reading.ticks):
+    if not len(reading.ticks):
+        return reading, False
+    if is_stated(reading.ticks):
         if any(metre not in (None, Meter(1, 4)) for _, metre in reading.meters) and not contradicted(reading):
             return reading, False
-        return replace(reading, meters=tuple(downbeats(reading))), True
-    moved = _moved(reading) if on_some_grid(reading.ticks) else tracked(reading)
-    return replace(moved, meters=tuple(downbeats(moved))), True
+        placed = _moved(reading, np.arange(-NEAR_TICKS, NEAR_TICKS + 1, BIN_TICKS))
+    elif on_some_grid(reading.ticks):
+        placed = _moved(reading, np.arange(0, STEP_TICKS, BIN_TICKS))
+    else:
+        placed = tracked(reading)
+    return replace(placed, meters=tuple(downbeats(placed))), True
 
 
 def is_stated(ticks: NDArray[np.int64]) -> bool:
@@ -72,9 +77,12 @@ def _on_best(ticks: NDArray[np.int64]) -> float:
     return float((sums[2 * NEAR_TICKS + 1 :] - sums[:STEP_TICKS]).max() / len(ticks))
 
 
-def _moved(reading: Reading) -> Reading:
-    """The reading moved onto the grid that its onsets keep; the grid may jump where the file's tempo map slipped."""
-    lag = _lags(reading.ticks)
+def _moved(reading: Reading, lags: NDArray[np.int64]) -> Reading:
+    """The reading moved onto the grid that its onsets keep; the grid may jump where the file's tempo map slipped.
+
+    lags: the ticks by which it may be behind the file's own.
+    """
+    lag = _lag(reading.ticks, lags)
     return replace(
         reading,
         ticks=np.maximum.accumulate(np.maximum(reading.ticks - lag, 0)),
@@ -82,17 +90,16 @@ def _moved(reading: Reading) -> Reading:
     )
 
 
-def _lags(ticks: NDArray[np.int64]) -> NDArray[np.int64]:
+def _lag(ticks: NDArray[np.int64], lags: NDArray[np.int64]) -> NDArray[np.int64]:
     """How far the grid of sixteenths is behind the file's own at each onset, [N] ticks: the cheapest that fits.
 
     An onset costs its distance from the grid, 1 at most, and a jump of the grid costs JUMP.
     """
-    bins = np.arange(0, STEP_TICKS, BIN_TICKS)
-    cost_of_phase = np.minimum(_off(np.arange(STEP_TICKS)[:, None] - bins[None, :], STEP_TICKS) / NEAR_TICKS, 1.0)
+    cost_of_phase = np.minimum(_off(np.arange(STEP_TICKS)[:, None] - lags[None, :], STEP_TICKS) / NEAR_TICKS, 1.0)
     phase = ticks % STEP_TICKS
     total = cost_of_phase[phase[0]].copy()
-    came = np.zeros((len(ticks), len(bins)), np.uint8)
-    stay = np.arange(len(bins))
+    came = np.zeros((len(ticks), len(lags)), np.uint8)
+    stay = np.arange(len(lags))
     for i in range(1, len(ticks)):
         cheapest = int(total.argmin())
         came[i] = np.where(total <= total[cheapest] + JUMP, stay, cheapest)
@@ -101,4 +108,4 @@ def _lags(ticks: NDArray[np.int64]) -> NDArray[np.int64]:
     path[-1] = total.argmin()
     for i in range(len(ticks) - 1, 0, -1):
         path[i - 1] = came[i, path[i]]
-    return np.unwrap(bins[path], period=STEP_TICKS).astype(np.int64)
+    return np.unwrap(lags[path], period=STEP_TICKS).astype(np.int64)
