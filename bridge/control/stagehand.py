@@ -13,6 +13,7 @@ from bridge.messages.message import Trouble
 from bridge.messages.stage import (
     BarStarted,
     Connections,
+    Event,
     FromStage,
     Left,
     Mix,
@@ -56,7 +57,7 @@ class Stagehand:
         self._child: Child | None = None
         self._closed = False
         self._losses = 0
-        self._sounding: dict[tuple[str, int], None] = {}
+        self._sounding: dict[tuple[str, int, int], Event] = {}
         self._connections: dict[str, tuple[str, ...]] = {}
         self._faders: dict[tuple[type, str], Mute | Mix] = {}
         self._subscribers = Subscribers(())
@@ -68,9 +69,9 @@ class Stagehand:
         return self._child.pid if self._child else None
 
     @property
-    def sounding(self) -> tuple[tuple[str, int], ...]:
-        """(player, pitch) of each note that left and has not ended."""
-        return tuple(self._sounding)
+    def sounding(self) -> tuple[Event, ...]:
+        """The beginning of each note that left and has not ended."""
+        return tuple(self._sounding.values())
 
     async def start(self) -> None:
         """Set the first stage up; returns when its ports are open. Raises SidemanError if it does not come."""
@@ -119,10 +120,11 @@ class Stagehand:
                 self._ready()
             case Left():
                 for event in message.events:
+                    key = (event.player, event.channel, event.pitch)
                     if event.velocity:
-                        self._sounding[event.player, event.pitch] = None
+                        self._sounding[key] = event
                     else:
-                        self._sounding.pop((event.player, event.pitch), None)
+                        self._sounding.pop(key, None)
             case Connections():
                 self._connections.update(message.ports)
             case StageStatus():

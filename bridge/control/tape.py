@@ -89,12 +89,12 @@ class Tape:
         """Playing stopped at a stage tick."""
         self._send(RecordedStop(tick + self._offset_ticks))
 
-    def splice(self, tick: int, sounding: Iterable[tuple[str, int]]) -> None:
+    def splice(self, tick: int, sounding: Iterable[Event]) -> None:
         """The stage died at its tick `tick`, and what sounded has ended; a new one counts from there.
 
         Until `align`: only then is it known where in the song the new one goes on.
         """
-        ends = tuple(Event(player, tick, tick, pitch, 0, 1, 0, 0) for player, pitch in sounding)
+        ends = tuple(msgspec.structs.replace(on, tick=tick, song_tick=tick, velocity=0) for on in sounding)
         self.relay(Left(ends))
         self.stop(tick)
         self._before_ticks = self._offset_ticks

@@ -51,7 +51,7 @@ def write_lines(path: Path, song: Iterable[SongBar]) -> None:
     encode = msgspec.json.Encoder().encode
     lines = []
     for number, bar in enumerate(song):
-        strays = {note.pitch for note in bar.phrase.notes} - DRUM_OF_PITCH.keys()
+        strays = {note.pitch for note in bar.phrase.notes if note.pitch not in DRUM_OF_PITCH or note.part > 1}
         if strays:
             raise SidemanError(f"{path}: .jsonl holds drum bars, and pitch {min(strays)} is no drum; use .mid")
         grid = Bar.from_phrase(bar.meter, bar.phrase)

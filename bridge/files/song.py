@@ -12,12 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import structs
+
 from bridge.messages.stage import Piece
 from bridge.recorder.midifile import MeterChange, TempoChange, Track, write_midi
 from bridge.set import TEMPO_BPM_HIGH, TEMPO_BPM_LOW
 from bridge.timing.timeline import TempoMap
 from engines.errors import SidemanError
 from engines.music import TICKS_PER_BEAT, Meter, Note, Phrase
+from engines.notes.roles import CHANNELS
 
 ENDINGS = (".mid", ".jsonl", ".wav")
 DRUM_CHANNEL = 10
@@ -59,7 +62,10 @@ def plain(bar: SongBar, velocity: int | None, note_length_s: float | None) -> So
     if velocity is None and note_length_s is None:
         return bar
     length = None if note_length_s is None else max(1, round(note_length_s * bar.tempo_bpm / 60 * TICKS_PER_BEAT))
-    notes = (Note(note.tick, note.pitch, velocity or note.velocity, length or note.length) for note in bar.phrase.notes)
+    notes = (
+        Note(note.tick, note.pitch, velocity or note.velocity, length or note.length, note.part)
+        for note in bar.phrase.notes
+    )
     return SongBar(bar.meter, bar.tempo_bpm, Phrase(bar.phrase.length, tuple(sorted(notes)), bar.phrase.loop))
 
 
@@ -104,7 +110,7 @@ def song_notes(song: Sequence[SongBar]) -> tuple[list[Note], int]:
     """All notes in ticks from the song's start (the first bar's early downbeats fall on 0), and the song's length."""
     notes, start = [], 0
     for bar in song:
-        notes += [Note(max(0, start + note.tick), note.pitch, note.velocity, note.length) for note in bar.phrase.notes]
+        notes += [structs.replace(note, tick=max(0, start + note.tick)) for note in bar.phrase.notes]
         start += bar.phrase.length
     return notes, start
 
@@ -121,23 +127,28 @@ def _changes(song: Sequence[SongBar]) -> tuple[list[TempoChange], list[MeterChan
     return tempos, meters
 
 
-def _track(song: Sequence[SongBar]) -> tuple[Track, int]:
-    """The song as one track, and where it ends."""
+def _tracks(song: Sequence[SongBar]) -> tuple[list[Track], int]:
+    """The song as a track for each part, and where it ends. Notes without a part are drums."""
     notes, end_tick = song_notes(song)
-    return Track.of_notes("drums", DRUM_CHANNEL, notes), end_tick
+    parts = sorted({note.part for note in notes}) or [0]
+    return [_part(part, [note for note in notes if note.part == part]) for part in parts], end_tick
+
+
+def _part(part: int, notes: Sequence[Note]) -> Track:
+    return Track.of_notes("notes" if part else "drums", CHANNELS[part - 1] if part else DRUM_CHANNEL, notes, part)
 
 
 def _write_midi(path: Path, song: Sequence[SongBar]) -> None:
-    track, end_tick = _track(song)
+    tracks, end_tick = _tracks(song)
     tempos, meters = _changes(song)
-    write_midi(path, [track], tempos, meters, end_tick)
+    write_midi(path, tracks, tempos, meters, end_tick)
 
 
 def _write_with_kit(path: Path, song: Sequence[SongBar]) -> None:
     from bridge.recorder.loops import LoopStart
     from bridge.recorder.wavfile import write_wav
 
-    track, end_tick = _track(song)
+    tracks, end_tick = _tracks(song)
     first, *rest = _changes(song)[0]
     tempo_map = TempoMap(Piece(first.tick, 0, first.tempo_mbpm))
     for change in rest:
@@ -148,7 +159,7 @@ def _write_with_kit(path: Path, song: Sequence[SongBar]) -> None:
         for start, bar in zip(starts, song, strict=False)
         if bar.phrase.loop
     ]
-    write_wav(path, [track], tempo_map, end_tick, loops)
+    write_wav(path, tracks, tempo_map, end_tick, loops)
 
 
 def _write_with_fluidsynth(path: Path, song: Sequence[SongBar], soundfont: Path) -> None:

@@ -57,12 +57,14 @@ class RendererSetup(Message, frozen=True):
     font: a sound font to play notes with, "" for the built-in kit and synth
     finish: whether a loop finishes its bar when the tempo turns, instead of being stretched
     later_ns: how much later than asked everything is played, on a device that is slower than the stage looks ahead
+    programs: General MIDI's program of each channel that has another than engines.notes.roles.PROGRAMS says
     """
 
     strip: int
     font: str = ""
     finish: bool = False
     later_ns: int = 0
+    programs: dict[int, int] = msgspec.field(default_factory=dict)
 
 
 class SoundNote(Message, frozen=True):

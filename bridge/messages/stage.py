@@ -15,9 +15,11 @@ from bridge.messages.message import Message, Trouble
 from bridge.messages.sound import SoundStatus
 from bridge.messages.sync import SourcePlays, SourceState, SourceStops, Sync, SyncSetup
 from engines.music import LoopFile, Note
+from engines.notes.roles import CHANNELS
 
-Outcome = Literal["hit", "alternate", "repeat", "rest", "hold", "listen"]
-"""What a bar was: made in time, an older take, the last bar again, silence, repeated, or silent, on purpose."""
+Outcome = Literal["hit", "cut", "alternate", "repeat", "rest", "hold", "listen"]
+"""What a bar was: made in time, made up to a beat, an older take, the last bar again, silence, repeated, or silent, on
+purpose."""
 
 
 # Control to stage
@@ -38,18 +40,24 @@ class OutputSetup(msgspec.Struct, frozen=True):
 
 
 class PlayerSetup(msgspec.Struct, frozen=True):
-    """A player as the stage knows it: channel 1-16."""
+    """A player as the stage knows it.
+
+    channel: 1-16, where notes without a part go; channels: where those of each part go, from part 1 on
+    programs: General MIDI's program 0-127 of each part that is to be told one
+    """
 
     name: str
     outputs: tuple[OutputSetup, ...]
     channel: int = 10
+    channels: tuple[int, ...] = CHANNELS
+    programs: dict[int, int] = msgspec.field(default_factory=dict)
 
 
 class Setup(Message, frozen=True):
     """First message: what to open. tempo_mbpm is in thousandths of a beat a minute.
 
     reconnect: for each port of ours, what it was connected to before the stage was restarted.
-    sounding: (player, pitch) that a killed stage may have left on; ended as soon as the ports are open.
+    sounding: (player, channel, pitch) that a killed stage may have left on; ended as soon as the ports are open.
     """
 
     client_name: str
@@ -58,7 +66,7 @@ class Setup(Message, frozen=True):
     sync: SyncSetup = SyncSetup()
     inputs: tuple[InputSetup, ...] = ()
     reconnect: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
-    sounding: tuple[tuple[str, int], ...] = ()
+    sounding: tuple[tuple[str, int, int], ...] = ()
 
 
 class Play(Message, frozen=True):
@@ -211,6 +219,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
     """A note-on (velocity > 0) or note-off (0) that left the stage.
 
     tick: its stage tick; song_tick: the same in the song; at_ns: when it was due; late_ns: how much later it left.
+    channel: as it is sent; part: whose it is, see engines.music.Note
     """
 
     player: str
@@ -221,6 +230,7 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
     channel: int
     at_ns: int
     late_ns: int
+    part: int = 0
 
 
 class Left(Message, frozen=True):

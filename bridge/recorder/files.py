@@ -117,8 +117,8 @@ class SoundFile:
                 pass
             case _:
                 for track in news:
-                    if self._is_mine(track.name):
-                        sounding.add(hits_of(track.events, track.channel, tempo_map))
+                    if self._is_mine(track.player):
+                        sounding.add(hits_of(track, tempo_map))
         self._sound.settle(frame_at(tempo_map, take.settled_tick))
         troubles, sounding.troubles = sounding.troubles, []
         return troubles

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engines.music import TICKS_PER_BEAT, Note
+from engines.notes.roles import CHANNELS, ROLES
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -20,14 +21,31 @@ class NoteEvent:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """A player's part on its MIDI channel, 1-16."""
+    """What a player plays on a MIDI channel, 1-16. part: see engines.music.Note."""
 
-    name: str
+    player: str
     channel: int
     events: Sequence[NoteEvent]
+    part: int = 0
+
+    @property
+    def name(self) -> str:
+        """The player's, with its part's where it has one."""
+        return f"{self.player} {ROLES[self.part - 1].name}" if self.part else self.player
+
+    @property
+    def program(self) -> int | None:
+        """General MIDI's program of its part; None for drums, and for what has no part."""
+        role = ROLES[self.part - 1] if self.part else None
+        return role.program if role and role.programs else None
+
+    @property
+    def sounds_on(self) -> int:
+        """The channel whose sound our own instruments give it, wherever it is sent."""
+        return CHANNELS[self.part - 1] if self.part else self.channel
 
     @classmethod
-    def of_notes(cls, name: str, channel: int, notes: Iterable[Note]) -> Track:
+    def of_notes(cls, player: str, channel: int, notes: Iterable[Note], part: int = 0) -> Track:
         """A track from whole notes. A note that is struck again while it sounds ends there."""
         events: list[NoteEvent] = []
         begun: dict[int, int] = {}
@@ -42,7 +60,7 @@ class Track:
             begun[note.pitch] = tick
             ends[note.pitch] = tick + note.length
         events += [NoteEvent(end, 0, pitch) for pitch, end in ends.items()]
-        return cls(name, channel, sorted(events, key=_order))
+        return cls(player, channel, sorted(events, key=_order), part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +97,8 @@ def write_midi(
     timed.sort(key=lambda pair: pair[0])
     file.tracks.append(_track("", timed, end_tick))
     for track in tracks:
-        messages = [
+        messages = [] if track.program is None else [(0, _program(track.channel, track.program))]
+        messages += [
             (event.tick, mido.Message("note_on", channel=track.channel - 1, note=event.pitch, velocity=event.velocity))
             if event.velocity
             else (event.tick, mido.Message("note_off", channel=track.channel - 1, note=event.pitch, velocity=64))
@@ -89,6 +108,12 @@ def write_midi(
     partial = path.with_name(path.name + ".part")
     file.save(partial)
     partial.replace(path)
+
+
+def _program(channel: int, program: int):  # type: ignore[no-untyped-def]
+    import mido
+
+    return mido.Message("program_change", channel=channel - 1, program=program)
 
 
 def _track(name: str, timed: list, end_tick: int):  # type: ignore[no-untyped-def, type-arg]

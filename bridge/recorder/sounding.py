@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from bridge.messages.stage import Piece
 from bridge.recorder.loops import LoopPart, LoopStart
-from bridge.recorder.midifile import NoteEvent
+from bridge.recorder.midifile import Track
 from bridge.sound.kit import RATE, Kit, Samples
 from bridge.sound.limiter import limited
 from bridge.sound.mixer import Hit, Mixer
@@ -78,9 +78,11 @@ def frame_at(tempo_map: TempoMap, tick: int) -> int:
     return round(tempo_map.ns_at(tick) * RATE / 1e9)
 
 
-def hits_of(events: Iterable[NoteEvent], channel: int, tempo_map: TempoMap) -> list[Hit]:
-    """Events of a player as hits on their frames."""
-    return [Hit(frame_at(tempo_map, event.tick), event.pitch, event.velocity, channel) for event in events]
+def hits_of(track: Track, tempo_map: TempoMap) -> list[Hit]:
+    """A track's events as hits on their frames."""
+    return [
+        Hit(frame_at(tempo_map, event.tick), event.pitch, event.velocity, track.sounds_on) for event in track.events
+    ]
 
 
 def _order(hit: Hit) -> tuple[int, bool, int, int]:

@@ -18,9 +18,13 @@ BEFORE = -(1 << 62)
 
 @dataclass(slots=True)
 class _Part:
-    """A player's events so far, and which of its pitches sound since when."""
+    """What a player has played on one channel so far, and which of its pitches sound since when.
+
+    part: see engines.music.Note
+    """
 
     channel: int
+    part: int
     events: list[NoteEvent] = field(default_factory=list)
     sounding: dict[int, int] = field(default_factory=dict)
 
@@ -31,7 +35,7 @@ class Take:
     def __init__(self, tempo_mbpm: int, numerator: int, denominator: int) -> None:
         self._origin: int | None = None
         self._last = self._settled = 0
-        self._parts: dict[str, _Part] = {}
+        self._parts: dict[tuple[str, int, int], _Part] = {}
         self._tempos = [(BEFORE, tempo_mbpm)]
         self._map = TempoMap(Piece(0, 0, tempo_mbpm))
         self._epoch_tick = 0
@@ -66,11 +70,12 @@ class Take:
 
     def left(self, events: Sequence[Event]) -> list[Track]:
         """Take down what left; returned on the file's ticks."""
-        new: dict[str, Track] = {}
+        new: dict[tuple[str, int, int], list[NoteEvent]] = {}
         for event in events:
             if self._origin is None:
                 self.begin(event.tick - event.song_tick)
-            part = self._parts.setdefault(event.player, _Part(event.channel))
+            key = (event.player, event.part, event.channel)
+            part = self._parts.setdefault(key, _Part(event.channel, event.part))
             note = NoteEvent(self.file_tick(event.tick), event.velocity, event.pitch)
             part.events.append(note)
             if event.velocity:
@@ -78,9 +83,8 @@ class Take:
             else:
                 part.sounding.pop(event.pitch, None)
             self._last = self._settled = max(self._last, event.tick)
-            track = new.setdefault(event.player, Track(event.player, part.channel, []))
-            new[event.player] = Track(track.name, track.channel, [*track.events, note])
-        return list(new.values())
+            new.setdefault(key, []).append(note)
+        return [Track(player, channel, events, part) for (player, part, channel), events in new.items()]
 
     def bar(self, tick: int, length_ticks: int) -> None:
         """A bar begins at a stage tick. What is to leave just before it may still come: a bar back all is settled."""
@@ -111,19 +115,20 @@ class Take:
         """The ends that are still missing, at the end."""
         return [
             Track(
-                name,
+                key[0],
                 part.channel,
                 [NoteEvent(max(self.end_tick, at + 1), 0, pitch) for pitch, at in part.sounding.items()],
+                part.part,
             )
-            for name, part in self._parts.items()
+            for key, part in self._parts.items()
         ]
 
     @property
     def tracks(self) -> list[Track]:
         """The players' parts, with an end for every note."""
         return [
-            Track(name, part.channel, [*part.events, *ends.events])
-            for (name, part), ends in zip(self._parts.items(), self.ends, strict=True)
+            Track(ends.player, part.channel, [*part.events, *ends.events], part.part)
+            for part, ends in zip(self._parts.values(), self.ends, strict=True)
         ]
 
     @property

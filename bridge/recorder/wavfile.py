@@ -107,7 +107,7 @@ def write_wav(
     growing = GrowingSound(path)
     growing.file.open()
     try:
-        growing.sounding.add(hit for track in tracks for hit in hits_of(track.events, track.channel, tempo_map))
+        growing.sounding.add(hit for track in tracks for hit in hits_of(track, tempo_map))
         for start in loops:
             growing.settle(frame_at(tempo_map, start.tick))
             growing.sounding.loop(start, tempo_map)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 from bisect import insort
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,11 @@ import numpy as np
 from bridge.sound.kit import Samples
 from bridge.sound.mixer import Hit
 from engines.errors import SidemanError
+from engines.notes.roles import PROGRAMS
 
 REMEDY = "install FluidSynth (on Debian and Ubuntu: sudo apt install fluidsynth)"
 NAMES = ("libfluidsynth.so.3", "libfluidsynth.so.2", "libfluidsynth.3.dylib", "libfluidsynth-3.dll")
 GAIN = 0.6
-DRUM_CHANNEL = 10
 
 
 class FontPlayer:
@@ -24,8 +25,11 @@ class FontPlayer:
 
     rewinds = False
 
-    def __init__(self, font: str, rate: int, frame: int) -> None:
-        """Load a font. Raises SidemanError where FluidSynth is not installed, or the file is no sound font."""
+    def __init__(self, font: str, rate: int, frame: int, programs: Mapping[int, int] = PROGRAMS) -> None:
+        """Load a font; programs: General MIDI's by channel 1-16.
+
+        Raises SidemanError where FluidSynth is not installed, or the file is no sound font.
+        """
         library = _library()
         self._library = library
         self._settings = library.new_fluid_settings()
@@ -34,6 +38,8 @@ class FontPlayer:
         self._synth = library.new_fluid_synth(self._settings)
         if not self._synth or library.fluid_synth_sfload(self._synth, font.encode(), 1) < 0:
             raise SidemanError(f"{font} is no sound font that FluidSynth takes; the built-in kit plays instead")
+        for channel, program in programs.items():
+            library.fluid_synth_program_change(self._synth, channel - 1, program)
         self._hits: list[Hit] = []
         self._frame = frame
         self._part = np.zeros((0, 2), np.float32)
@@ -109,6 +115,7 @@ def _typed(library: Any) -> Any:
     library.fluid_synth_sfload.argtypes = [pointer, text, integer]
     library.fluid_synth_noteon.argtypes = [pointer, integer, integer, integer]
     library.fluid_synth_noteoff.argtypes = [pointer, integer, integer]
+    library.fluid_synth_program_change.argtypes = [pointer, integer, integer]
     library.fluid_synth_all_sounds_off.argtypes = [pointer, integer]
     library.fluid_synth_write_float.argtypes = [pointer, integer, pointer, integer, integer, pointer, integer, integer]
     return library

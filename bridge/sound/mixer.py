@@ -1,23 +1,24 @@
 """The mixer: notes on sample-exact frames, played with the built-in kit and a plain synth.
 
-The same hits give the same samples, whatever the block size. A voice is a value, which plays the same frames each time:
-what has been rendered ahead can be taken back (`rewind`) when a note comes that belongs there.
+The same hits give the same samples, whatever the block size. As voices are values (bridge/sound/voices.py), what has
+been rendered ahead can be taken back (`rewind`) when a note comes that belongs there.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from bisect import insort
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bridge.sound.kit import RATE, Kit, Samples
 from bridge.sound.limiter import limited
+from bridge.sound.timbres import Timbres
+from bridge.sound.voices import Drum, Tone, Voice
 from engines.music import DRUM_OF_PITCH, DRUMS
+from engines.notes.roles import PROGRAMS
 
 DRUM_CHANNEL = 10
 VOICES_MAX = 48
@@ -48,16 +49,17 @@ _SILENCE = Hit(0, -1, 0)
 
 
 class Mixer:
-    """Hits in, frames out, from frame `frame` on."""
+    """Hits in, frames out, from frame `frame` on. programs: General MIDI's by channel 1-16."""
 
     rewinds = True
 
-    def __init__(self, kit: Kit, frame: int = 0) -> None:
+    def __init__(self, kit: Kit, frame: int = 0, programs: Mapping[int, int] = PROGRAMS) -> None:
         self._kit = kit
+        self._timbres = Timbres(kit.rate, programs)
         self._hits: list[Hit] = []
-        self._voices: tuple[_Voice, ...] = ()
+        self._voices: tuple[Voice, ...] = ()
         self._frame = frame
-        self._before: deque[tuple[int, tuple[_Voice, ...]]] = deque()  # voices at the start of each block of late
+        self._before: deque[tuple[int, tuple[Voice, ...]]] = deque()  # voices at the start of each block of late
         self._struck: deque[Hit] = deque()
 
     @property
@@ -121,111 +123,32 @@ class Mixer:
             return
         if hit.channel != DRUM_CHANNEL:
             if hit.velocity:
-                self._sound(_Tone(start=frame, rate=self._kit.rate, pitch=hit.pitch, velocity=hit.velocity))
+                self._sound(self._tone(hit, frame))
             else:
-                self._voices = tuple(voice.released_at(hit.pitch, frame) for voice in self._voices)
+                self._voices = tuple(voice.released_at(hit.channel, hit.pitch, frame) for voice in self._voices)
             return
         sound = self._kit.sound(hit.pitch)
         if not hit.velocity or sound is None:
             return  # drums ring as long as they ring
         name = DRUMS[DRUM_OF_PITCH[hit.pitch]].name
         self._voices = tuple(
-            voice.choked_at(frame) if isinstance(voice, _Drum) and name in CHOKED_BY.get(voice.name, ()) else voice
+            voice.choked_at(frame) if isinstance(voice, Drum) and name in CHOKED_BY.get(voice.name, ()) else voice
             for voice in self._voices
         )
         angle = (sound.pan + 1) * np.pi / 4
         sides = np.array([np.cos(angle), np.sin(angle)], np.float32) * np.float32(np.sqrt(2))
-        self._sound(_Drum(start=frame, rate=self._kit.rate, name=name, struck=sound.struck(hit.velocity), sides=sides))
+        self._sound(Drum(start=frame, rate=self._kit.rate, name=name, struck=sound.struck(hit.velocity), sides=sides))
 
-    def _sound(self, voice: _Voice) -> None:
+    def _tone(self, hit: Hit, frame: int) -> Tone:
+        timbre = self._timbres.of(hit.channel)
+        body, edge = (self._timbres.wave(partials, hit.pitch) for partials in (timbre.body, timbre.edge))
+        return Tone(
+            start=frame, rate=self._kit.rate, channel=hit.channel, pitch=hit.pitch, velocity=hit.velocity,
+            timbre=timbre, body=body, edge=edge,
+        )  # fmt: skip
+
+    def _sound(self, voice: Voice) -> None:
         self._voices = (*self._voices, voice)[-VOICES_MAX:]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Voice(ABC):
-    """Something that sounds from a frame on, until it is over or choked."""
-
-    start: int
-    rate: int
-    choked: int | None = None
-
-    def choked_at(self, frame: int) -> Self:
-        """The same, fading from a frame on."""
-        return self if self.choked is not None else replace(self, choked=frame)
-
-    def released_at(self, pitch: int, frame: int) -> Self:
-        """The same, with the key of a pitch let go at a frame."""
-        del pitch, frame
-        return self
-
-    def over(self, frame: int) -> bool:
-        """Whether nothing of it is left at a frame."""
-        return self.choked is not None and frame >= self.choked + self.rate // 100
-
-    def add_to(self, mix: Samples, frame: int) -> None:
-        """Add what falls into a block that begins at a frame."""
-        first = max(0, self.start - frame)
-        if first >= len(mix):
-            return
-        at = np.arange(frame + first, frame + len(mix))
-        part = self.samples(at - self.start)
-        if self.choked is not None:
-            fade = np.clip(1 - (at - self.choked) / (self.rate // 100), 0, 1).astype(np.float32)
-            part = part * fade[: len(part), None]
-        mix[first : first + len(part)] += part
-
-    @abstractmethod
-    def samples(self, at: NDArray[np.int64]) -> Samples:
-        """Its frames by their number from its start, (frames, 2)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Drum(_Voice):
-    """struck: its frames; sides: how much of them goes left and right."""
-
-    name: str
-    struck: Samples
-    sides: Samples
-
-    def over(self, frame: int) -> bool:
-        return _Voice.over(self, frame) or frame >= self.start + len(self.struck)
-
-    def samples(self, at: NDArray[np.int64]) -> Samples:
-        return self.struck[at[0] : at[-1] + 1, None] * self.sides
-
-
-RELEASE_S = 0.12
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Tone(_Voice):
-    """A plucked voice for pitched parts: three partials, the upper ones dying first. released: counted from start."""
-
-    pitch: int
-    velocity: int
-    released: int | None = None
-
-    def released_at(self, pitch: int, frame: int) -> Self:
-        if pitch != self.pitch or self.released is not None:
-            return self
-        return replace(self, released=max(0, frame - self.start))
-
-    def over(self, frame: int) -> bool:
-        released = self.released is not None and frame >= self.start + self.released + RELEASE_S * self.rate
-        return _Voice.over(self, frame) or released or frame >= self.start + 8 * self.rate
-
-    def samples(self, at: NDArray[np.int64]) -> Samples:
-        t = at / self.rate
-        hz, force = 440.0 * 2 ** ((self.pitch - 69) / 12), self.velocity / 127
-        tone = np.zeros(len(t))
-        for partial, level, decay_s in ((1, 0.7, 1.6), (2, 0.25 * force, 0.7), (3, 0.12 * force, 0.35)):
-            if hz * partial < self.rate / 2:
-                tone += level * np.sin(2 * np.pi * hz * partial * t) * np.exp(-t / decay_s)
-        envelope = np.minimum(1, t / 0.004) * (0.35 * force**1.5)
-        if self.released is not None:
-            envelope = envelope * np.clip(1 - (at - self.released) / (RELEASE_S * self.rate), 0, 1)
-        mono = (tone * envelope).astype(np.float32)
-        return np.repeat(mono[:, None], 2, axis=1)
 
 
 def _frame(hit: Hit) -> int:

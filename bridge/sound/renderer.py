@@ -39,6 +39,7 @@ from bridge.sound.workshop import Workshop
 from bridge.stage.realtime import take_realtime
 from bridge.timing.host import keep_time
 from engines.errors import SidemanError
+from engines.notes.roles import PROGRAMS
 
 ToRenderer = RendererSetup | SoundNote | SoundSilence | CueLoop | StartLoop | Fader | Piece
 
@@ -205,7 +206,7 @@ def serve(channel: Channel, desk: Desk) -> None:
         instrument = _instrument(first, desk)
     except SidemanError as error:
         channel.send(Trouble(str(error)))
-        instrument = Mixer(Kit(desk.rate), desk.played)
+        instrument = Mixer(Kit(desk.rate), desk.played, PROGRAMS | first.programs)
     renderer = Renderer(desk, first, clock, instrument)
     workshop = Workshop(desk.rate)
     load_readers()
@@ -226,11 +227,12 @@ def serve(channel: Channel, desk: Desk) -> None:
 
 
 def _instrument(setup: RendererSetup, desk: Desk) -> Instrument:
+    programs = PROGRAMS | setup.programs
     if setup.font:
         from bridge.sound.font import FontPlayer
 
-        return FontPlayer(setup.font, desk.rate, desk.played)
-    return Mixer(Kit(desk.rate), desk.played)
+        return FontPlayer(setup.font, desk.rate, desk.played, programs)
+    return Mixer(Kit(desk.rate), desk.played, programs)
 
 
 def main() -> None:

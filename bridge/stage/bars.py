@@ -140,11 +140,11 @@ class Bars:
                 bar.dropped += 1
                 self.dropped_notes += 1
                 continue
-            entry = Entry(chunk.player, tick, song_tick, note.pitch, note.velocity, note.length)
+            entry = Entry(chunk.player, tick, song_tick, note.pitch, note.velocity, note.length, note.part)
             entry.reported = chunk.bar >= 0
             bar.entries.append(entry)
             self._queue.push(Order.ON, entry)
 
 
 def _playable(note: Note) -> bool:
-    return 0 <= note.pitch <= 127 and 1 <= note.velocity <= 127
+    return 0 <= note.pitch <= 127 and 1 <= note.velocity <= 127 and 0 <= note.part <= 16

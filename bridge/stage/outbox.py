@@ -59,7 +59,7 @@ class Outbox:
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, Departure]] = []
         self._sequence = 0
-        self._sounding: dict[tuple[str, int, int], Event] = {}
+        self._sounding: dict[tuple[str, int, int, int], Event] = {}
 
     def put(self, event: Event, lines: Sequence[Line], reported: bool = True) -> None:
         """An event for every output of its player, and for the report."""
@@ -83,7 +83,7 @@ class Outbox:
             departure = heapq.heappop(self._heap)[2]
             event = departure.event
             if isinstance(event, Event):
-                key = (event.player, event.pitch, departure.output)
+                key = (event.player, event.channel, event.pitch, departure.output)
                 if event.velocity:
                     self._sounding[key] = event
                 else:
@@ -98,7 +98,7 @@ class Outbox:
     def ends(self, now_ns: int, now_tick: int) -> list[Departure]:
         """The end of every note that an output was given and that still sounds there, to be sent at once."""
         ends = []
-        for (_, _, output), on in self._sounding.items():
+        for (*_, output), on in self._sounding.items():
             length = max(now_tick - on.tick, 1)
             at_ns = max(now_ns, on.at_ns)
             off = structs.replace(on, tick=on.tick + length, song_tick=on.song_tick + length, velocity=0, at_ns=at_ns)

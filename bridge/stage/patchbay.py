@@ -56,7 +56,10 @@ class Patchbay:
 
     def players(self) -> tuple[Player, ...]:
         """Who plays, as the scheduler needs it, once the outputs are open."""
-        return tuple(Player(player.name, player.channel, tuple(self._lines[player.name])) for player in self._players)
+        return tuple(
+            Player(player.name, player.channel, tuple(self._lines[player.name]), player.channels)
+            for player in self._players
+        )
 
     def plays(self, player: str) -> bool:
         """Whether a player has any output."""

@@ -22,8 +22,9 @@ class Order(IntEnum):
 class Entry:
     """A note-on, a note-off, or with Order.CONTROL a bar line or (without a bar) the end of what sounds.
 
-    player: "" is everyone; reported: whether control hears of it, as it does not of a count-in's clicks. A dead entry
-    stays in the queue and is passed over when its turn comes.
+    player: "" is everyone; part: see engines.music.Note; channel: 1-16, of a note that has left; reported: whether
+    control hears of it, as it does not of a count-in's clicks. A dead entry stays in the queue and is passed over when
+    its turn comes.
     """
 
     player: str
@@ -32,6 +33,8 @@ class Entry:
     pitch: int = -1
     velocity: int = 0
     length: int = 0
+    part: int = 0
+    channel: int = 0
     bar: Bar | None = None
     reported: bool = True
     alive: bool = True

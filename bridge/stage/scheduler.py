@@ -7,7 +7,7 @@ is to be sent comes out of `due`, and `next_ns` says when to ask again. Rules: d
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bridge.messages.message import Message
 from bridge.messages.stage import Chunk, EpochStarted, Event, Mute, Panic, Piece, Play, Stop, Stopped, Tempo
@@ -17,6 +17,7 @@ from bridge.stage.midi.numbers import STOP
 from bridge.stage.outbox import Departure, Line, Outbox, Pulse
 from bridge.stage.queue import Entry, Order, Queue
 from bridge.timing.timeline import Timeline
+from engines.notes.roles import CHANNELS
 
 ALL = ""
 """In an entry of the queue: every player."""
@@ -24,11 +25,16 @@ ALL = ""
 
 @dataclass(frozen=True, slots=True)
 class Player:
-    """A player as the scheduler knows it: its MIDI channel 1-16, and the way to each of its outputs."""
+    """A player as the scheduler knows it: its MIDI channel 1-16, those of its parts, the way to each of its outputs."""
 
     name: str
     channel: int
     lines: tuple[Line, ...] = (Line(),)
+    channels: tuple[int, ...] = CHANNELS
+
+    def channel_of(self, part: int) -> int:
+        """The channel that a note of a part is sent on."""
+        return self.channels[part - 1] if part else self.channel
 
 
 class Scheduler:
@@ -51,7 +57,7 @@ class Scheduler:
         self._clock_out = ClockOut()
         self._bars = Bars(self._players, self._queue, self._timeline)
         self._muted: set[str] = set()
-        self._offs: dict[tuple[str, int], Entry] = {}
+        self._offs: dict[tuple[str, int, int], Entry] = {}
 
     @property
     def timeline(self) -> Timeline:
@@ -145,7 +151,7 @@ class Scheduler:
             if order is Order.ON:
                 self._on(entry)
             elif order is Order.OFF:
-                self._off(entry.player, entry.pitch, entry.tick)
+                self._off((entry.player, entry.channel, entry.pitch), entry.tick)
             elif entry.bar:
                 self._bars.started(entry, entry.bar, entry.tick)
             else:
@@ -193,31 +199,33 @@ class Scheduler:
     def _on(self, on: Entry) -> None:
         if on.player in self._muted:
             return
-        sounding = self._offs.get((on.player, on.pitch))
+        on.channel = self._players[on.player].channel_of(on.part)
+        key = (on.player, on.channel, on.pitch)
+        sounding = self._offs.get(key)
         if sounding:
             if sounding.tick - sounding.length == on.tick:
                 return  # the same hit twice
-            self._off(on.player, on.pitch, on.tick)
+            self._off(key, on.tick)
         self._emit(on, on.tick, on.song_tick, on.velocity)
         length = max(1, on.length)
-        off = Entry(on.player, on.tick + length, on.song_tick + length, on.pitch, length=length, reported=on.reported)
-        self._offs[on.player, on.pitch] = off
+        off = replace(on, tick=on.tick + length, song_tick=on.song_tick + length, velocity=0, length=length)
+        self._offs[key] = off
         self._queue.push(Order.OFF, off)
 
-    def _off(self, player: str, pitch: int, tick: int) -> None:
-        off = self._offs.pop((player, pitch))
+    def _off(self, key: tuple[str, int, int], tick: int) -> None:
+        off = self._offs.pop(key)
         off.alive = False
         self._emit(off, tick, off.song_tick + tick - off.tick, 0)
 
     def _end_sounding(self, player: str, tick: int) -> None:
-        for name, pitch in list(self._offs):
-            if player in (ALL, name):
-                self._off(name, pitch, tick)
+        for key in list(self._offs):
+            if player in (ALL, key[0]):
+                self._off(key, tick)
 
     def _emit(self, entry: Entry, tick: int, song_tick: int, velocity: int) -> None:
         player = self._players[entry.player]
         at_ns = self._timeline.ns_at(tick)
-        event = Event(player.name, tick, song_tick, entry.pitch, velocity, player.channel, at_ns, 0)
+        event = Event(player.name, tick, song_tick, entry.pitch, velocity, entry.channel, at_ns, 0, entry.part)
         self._outbox.put(event, player.lines, entry.reported)
 
     def _next_pulse(self) -> int | None:

@@ -95,10 +95,10 @@ class Stage:
         now_ns = self._clock.now_ns()
         self._scheduler = Scheduler(players, self._setup.tempo_mbpm, now_ns)  # from here on it has to be in time
         self._following = Following(self._scheduler, self._source)
-        channels = {player.name: player.channel for player in players}
-        for name, pitch in self._setup.sounding:
-            if name in channels:
-                self._patchbay.send(name, Event(name, 0, 0, pitch, 0, channels[name], now_ns, 0))
+        names = {player.name for player in players}
+        for name, channel, pitch in self._setup.sounding:
+            if name in names:
+                self._patchbay.send(name, Event(name, 0, 0, pitch, 0, channel, now_ns, 0))
         self._channel.send(StageReady(tuple(lines), self._realtime, tuple(problems)))
         self._say(self._scheduler.first_piece)
         if self._setup.sync.kind != "internal":

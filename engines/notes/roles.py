@@ -53,6 +53,12 @@ ROLE_OF_PROGRAM: tuple[int, ...] = tuple(
 )
 """General MIDI program to index in ROLES; 120-127, sound effects, are effects."""
 
+CHANNELS: tuple[int, ...] = tuple(role.channel for role in ROLES)
+"""MIDI channel 1-16 of each, where nothing else is said."""
+
+PROGRAMS: dict[int, int] = {role.channel: role.program for role in ROLES if role.programs}
+"""General MIDI program by channel; drums have none."""
+
 ROLE_OF_CHANNEL: dict[int, int] = {role.channel: i for i, role in enumerate(ROLES)}
 """MIDI channel 1-16 to index in ROLES: each has its own. A note's `part` is that index plus 1."""
 

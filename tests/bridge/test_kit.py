@@ -187,5 +187,5 @@ def test_a_file_has_every_note_on_its_sample(tmp_path, kit):
         found = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2) / 32767
     snare_frame = 24_000 + round(240 / 960 * 60 / 61.803 * 48_000)
     hits = [Hit(0, KICK, 100), Hit(snare_frame, SNARE, 100)]
-    assert [hit for hit in hits_of(track.events, 10, tempo_map) if hit.velocity] == hits
+    assert [hit for hit in hits_of(track, tempo_map) if hit.velocity] == hits
     assert np.allclose(found, rendered(kit, hits, len(found), 4_096), atol=1 / 32_000)

@@ -219,7 +219,7 @@ def test_a_new_stage_ends_what_the_old_one_left_sounding(stages, ear):
     old.say(Play(1, 0), long_note())
     ear.listen(lambda notes: len(notes) == 1)
     os.kill(old.process.pid, signal.SIGKILL)
-    stages(f"osc:127.0.0.1:{ear.port}", sounding=(("drums", 36),))
+    stages(f"osc:127.0.0.1:{ear.port}", sounding=(("drums", 10, 36),))
     ear.listen(lambda notes: notes == [(36, 100, 0), (36, 0, 0)])
 
 

@@ -33,6 +33,7 @@ from bridge.stage.rack import Rack
 from bridge.timing.timeline import TempoMap
 from engines.errors import SidemanError
 from engines.music import LoopFile
+from engines.notes.roles import CHANNELS
 
 UNHEARD = "unheard"
 """The target for the default device, silent while the player's MIDI goes to something (`sideman live`'s own choice)."""
@@ -87,6 +88,7 @@ class AudioOutput:
 
     def __init__(self, player: PlayerSetup, target: str, rack: Rack) -> None:
         self._player = player.name
+        self._programs = {CHANNELS[part - 1]: program for part, program in player.programs.items()}
         self._text = target
         self._target = Target()
         self._rack = rack
@@ -150,7 +152,8 @@ class AudioOutput:
         """Hand a note to the renderer."""
         if self._target.unheard and event.velocity and self._player in self._rack.heard:
             return
-        self._say(SoundNote(event.pitch, event.velocity, event.channel, event.at_ns))
+        channel = CHANNELS[event.part - 1] if event.part else event.channel
+        self._say(SoundNote(event.pitch, event.velocity, channel, event.at_ns))
 
     def cue(self, loop: LoopFile) -> None:
         """Have a loop ready."""
@@ -229,7 +232,8 @@ class AudioOutput:
         """Tell it all there is to know, now that the device plays."""
         self._opening = self._device.openings if self._device else 0
         self._wrote_ns = time.perf_counter_ns()
-        self._say(RendererSetup(self._strip, self._target.font, self._target.finish, self._later_ns))
+        setup = RendererSetup(self._strip, self._target.font, self._target.finish, self._later_ns, self._programs)
+        self._say(setup)
         self._say(self._fader)
         for piece in self._tempo.pieces[-PIECES_TOLD:] if self._tempo else ():
             self._say(piece)

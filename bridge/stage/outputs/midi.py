@@ -1,9 +1,9 @@
-"""The `midi` output: a player's notes on a port of its own, or on an existing one."""
+"""The `midi` output: a player's notes on a port of its own, or on an existing one, each part on its channel."""
 
 from __future__ import annotations
 
 from bridge.messages.message import Message
-from bridge.messages.stage import Connections, Event, PlayerSetup, PortChanged
+from bridge.messages.stage import Connections, EpochStarted, Event, Piece, PlayerSetup, PortChanged, Stopped
 from bridge.stage.midi.numbers import ALL_NOTES_OFF, ALL_SOUND_OFF, SUSTAIN
 from bridge.stage.midi.port import OutPort
 from bridge.stage.midi.systems import open_existing, open_virtual
@@ -18,6 +18,8 @@ class MidiOutput:
     def __init__(self, player: PlayerSetup, target: str, rack: Rack) -> None:
         self._player = player.name
         self._channel = player.channel - 1
+        self._used = {self._channel}  # channels on which something may sound
+        self._programs = {player.channels[part - 1] - 1: program for part, program in player.programs.items()}
         self._target = target
         self._rack = rack
         self._port: OutPort | None = None
@@ -34,12 +36,15 @@ class MidiOutput:
             self._port = open_virtual(self._player, self._rack)
         self.lead_ns = self._port.lead_ns
         self._note_heard()
+        self._say_programs()
         return f"MIDI {self._port.name}, channel {self._channel + 1}"
 
     def send(self, event: Event) -> None:
         """Send a note-on or note-off; while the port is lost, nothing."""
         if self._port and self._present:
-            status = (0x90 if event.velocity else 0x80) | self._channel
+            channel = event.channel - 1
+            self._used.add(channel)
+            status = (0x90 if event.velocity else 0x80) | channel
             self._port.send(bytes((status, event.pitch, event.velocity or 64)), event.at_ns)
 
     def clock(self, status: int, data: tuple[int, ...], at_ns: int) -> None:
@@ -47,16 +52,22 @@ class MidiOutput:
         if self._port and self._present:
             self._port.send(bytes((status, *data)), at_ns)
 
+    def timeline(self, message: Piece | EpochStarted | Stopped) -> None:
+        """Playing begins: say the programs once more, to whoever has been switched on since."""
+        if isinstance(message, EpochStarted):
+            self._say_programs()
+
     def raw(self, data: tuple[int, ...]) -> None:
         """Send a channel message at once, on the player's channel."""
         if self._port and self._present:
             self._port.send(bytes((data[0] & 0xF0 | self._channel, *data[1:])), 0)
 
     def panic(self) -> None:
-        """Sustain off, all notes off, all sound off."""
+        """Sustain off, all notes off, all sound off, on every channel that was played on."""
         if self._port and self._present:
-            for controller in (SUSTAIN, ALL_NOTES_OFF, ALL_SOUND_OFF):
-                self._port.send(bytes((0xB0 | self._channel, controller, 0)), 0)
+            for channel in sorted(self._used):
+                for controller in (SUSTAIN, ALL_NOTES_OFF, ALL_SOUND_OFF):
+                    self._port.send(bytes((0xB0 | channel, controller, 0)), 0)
 
     def poll(self, now_ns: int) -> list[Message]:
         """Tell of a port that was lost or came back, and of new connections."""
@@ -73,14 +84,22 @@ class MidiOutput:
             if self._port.reopen():
                 self._present = True
                 self.panic()
+                self._say_programs()
                 changes.append(PortChanged(self._port.name, True, f"MIDI port {self._port.name} is back"))
         if self._present:
             connections = self._port.connections()
             if connections is not None and connections != self._connections:
                 self._connections = connections
+                self._say_programs()
                 changes.append(Connections({self._port.name: connections}))
         self._note_heard()
         return changes
+
+    def _say_programs(self) -> None:
+        """Have each part sound like itself, where the set asks for that."""
+        if self._port and self._present:
+            for channel, program in self._programs.items():
+                self._port.send(bytes((0xC0 | channel, program)), 0)
 
     def _note_heard(self) -> None:
         """An existing port was chosen to be heard; our own is when something is connected to it."""

@@ -1,7 +1,8 @@
 """The `osc` output: each note as a message at its moment.
 
 /sideman/PLAYER/note pitch velocity tick, all integers: a velocity of 0 ends the note; tick is its song position, 960 a
-beat (docs/ARCHITECTURE.md, OSC). Without a target it goes to the clients that subscribed, with one to HOST:PORT.
+beat (docs/ARCHITECTURE.md, OSC). A note of a part has its MIDI channel as the fourth. Without a target it goes to the
+clients that subscribed, with one to HOST:PORT.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class OscOutput:
     def __init__(self, player: PlayerSetup, target: str, rack: Rack) -> None:
         self._address = f"/sideman/{player.name}/note"
         self._head = _osc_string(self._address) + _osc_string(",iii")
+        self._head_of_part = _osc_string(self._address) + _osc_string(",iiii")
         self._target = target
         self._rack = rack
         self._sockets: dict[int, socket.socket] = {}
@@ -60,7 +62,10 @@ class OscOutput:
         if not self._addresses:
             return
         tick = max(-1 << 31, min(event.song_tick, (1 << 31) - 1))
-        data = self._head + struct.pack(">iii", event.pitch, event.velocity, tick)
+        if event.part:
+            data = self._head_of_part + struct.pack(">iiii", event.pitch, event.velocity, tick, event.channel)
+        else:
+            data = self._head + struct.pack(">iii", event.pitch, event.velocity, tick)
         for family, address in self._addresses:
             with contextlib.suppress(OSError):
                 self._socket(family).sendto(data, address)
