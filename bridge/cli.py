@@ -18,6 +18,7 @@ PACKAGES = ("engines", "offline", "export", "bridge")
 COMMANDS = {
     "live": "play a set, live",
     "generate": "make bars with a bundle, faster than real time, into a .mid, .jsonl or .wav file",
+    "studio": "a page in the browser that makes bars with any bundle",
     "midi": "turn bars in .jsonl into .mid, or .mid into .jsonl",
     "init": "write a commented set file",
     "clients": "write the device for Ableton Live",
@@ -32,7 +33,10 @@ COMMANDS = {
 """Name to what it does; its module is the one of that name in bridge/commands."""
 
 OFFLINE = {
-    "prepare": ("turn a folder or archive of MIDI files into a dataset", {"drums": "offline.drums.prepare"}),
+    "prepare": (
+        "turn a folder or archive of MIDI files into a dataset",
+        {"drums": "offline.drums.prepare", "notes": "offline.notes.prepare"},
+    ),
     "train": ("train a model", {"drums": "offline.drums.train"}),
     "evaluate": ("measure checkpoints and bundles against baselines", {"drums": "offline.drums.evaluate"}),
     "export": ("make a verified bundle from a checkpoint", {"drums": "export.drums"}),
@@ -40,7 +44,19 @@ OFFLINE = {
 """Name to (what it does, module for each engine)."""
 
 EXTRAS = {
-    "train": ("matplotlib", "onnx", "onnxscript", "torch", "yaml", "zstandard"),
+    "train": (
+        "matplotlib",
+        "miditok",
+        "onnx",
+        "onnxscript",
+        "pyarrow",
+        "sklearn",
+        "symusic",
+        "torch",
+        "yaml",
+        "zstandard",
+    ),
+    "studio": ("gradio",),
     "keras": ("h5py", "keras", "tensorflow", "tf2onnx"),
 }
 """Extra of pyproject.toml to the modules it brings."""

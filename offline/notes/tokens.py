@@ -59,7 +59,7 @@ class Tokeniser:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The name of each token: miditok's, the numbered bars, the genres. Their number is the size of the vocabulary."""
+        """The name of each token, as many as the vocabulary has: miditok's, the numbered bars, the genres."""
         bars = (f"Bar_{i}" for i in range(self.max_bars))
         return (*self._remi.vocab, *bars, *(f"{_GENRE}{genre}" for genre in self.genres))
 
@@ -90,14 +90,19 @@ class Tokeniser:
         kept = number < self.max_bars
         return np.where(is_bar, self.first_bar + number, ids)[kept].astype(np.uint16), int(is_bar.sum())
 
-    def sequence(self, body: Tokens, genre: str, max_length: int = 0) -> Tokens:
-        """BOS, the genre, the tokens of a file, EOS; cut to max_length tokens (without EOS) where that is not 0."""
+    def sequence(self, body: Tokens, genre: str) -> Tokens:
+        """BOS, the genre, the tokens of a file, EOS.
+
+        body: what encode gave, of a tokeniser of at least as many bars; those after the last of ours are cut
+        Raises SidemanError when there is no such genre.
+        """
         vocab = self._remi.vocab
         if genre not in self.genres:
             raise SidemanError(f"there is no genre {genre!r} in this vocabulary; there are {', '.join(self.genres)}")
         head = [vocab["BOS_None"], self.first_genre + self.genres.index(genre)]
-        whole = np.concatenate([np.array(head, np.uint16), body, np.array([vocab["EOS_None"]], np.uint16)])
-        return whole[:max_length] if max_length else whole
+        beyond = np.flatnonzero(body >= self.first_genre)
+        known = body[: beyond[0]] if len(beyond) else body
+        return np.concatenate([np.array(head, np.uint16), known, np.array([vocab["EOS_None"]], np.uint16)])
 
     def decode(self, tokens: Sequence[int] | NDArray[np.integer[Any]]) -> bytes:
         """The MIDI file of tokens; special tokens and genres say nothing."""
@@ -130,7 +135,8 @@ class Tokeniser:
             own = cls(sum(name.startswith("Bar_") for name in names) - 1, genres)
         except (OSError, ValueError, AttributeError, TypeError) as problem:
             raise SidemanError(
-                f"{folder} holds no tokens of notes ({problem}); write them with: sideman prepare notes SOURCE -o FOLDER"
+                f"{folder} holds no tokens of notes ({problem}); write them with: "
+                "sideman prepare notes SOURCE -o FOLDER"
             ) from problem
         if list(own.names) != names:
             raise SidemanError(
