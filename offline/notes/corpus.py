@@ -54,13 +54,16 @@ class Corpus:
         if not pieces:
             raise SidemanError("a data set needs at least one piece")
         texts = ("piece_genre", "piece_source", "piece_group", "piece_path", "piece_licence")
+        named: dict[str, Any] = {
+            name: np.array(values, np.str_ if name in texts else np.bool_) for name, values in columns.items()
+        }
         return cls(
             events=np.concatenate([piece.events.astype(np.int16) for piece in pieces]),
             bars=np.concatenate([piece.bars.astype(np.int16) for piece in pieces]),
             event_start=np.cumsum([0, *(len(piece.events) for piece in pieces)], dtype=np.int64),
             bar_start=np.cumsum([0, *(len(piece.bars) for piece in pieces)], dtype=np.int64),
             piece_performed=np.array([piece.performed for piece in pieces], np.bool_),
-            **{name: np.array(values, np.str_ if name in texts else np.bool_) for name, values in columns.items()},
+            **named,
         )
 
     def __len__(self) -> int:

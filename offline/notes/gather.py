@@ -99,6 +99,7 @@ class Reader:
     def _jobs(self, found: Gathered) -> Iterator[Job]:
         """The files to read; those of which an earlier run left a part, or nothing can come, are noted."""
         labels = labels_of(self.source)
+        before = {part.name for part in self.parts.iterdir()}
         found.label_problems = labels.problems
         seen = set()
         for entry in self.source.read(lambda name: MAX_FILE_BYTES if name.lower().endswith(MIDI_SUFFIXES) else 0):
@@ -120,7 +121,7 @@ class Reader:
             else:
                 found.labels[path] = label
                 job = self._job(label, entry.data)
-                facts = read_facts(job.part)
+                facts = read_facts(job.part) if job.part.name in before else None
                 if facts is None:
                     yield job
                 else:

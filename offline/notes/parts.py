@@ -3,6 +3,7 @@ until all are there, so that a run that was interrupted goes on where it stopped
 
 from __future__ import annotations
 
+import os
 import zipfile
 from dataclasses import dataclass
 from functools import lru_cache
@@ -77,7 +78,7 @@ def make(job: Job) -> Facts:
         raise UnusableError(f"more than {MAX_BARS:,} bars")
     body, token_bars = _tokeniser().encode(job.data) if job.tokens else (np.zeros(0, np.uint16), 0)
     facts = Facts(print_of(piece), performed, velocities, len(piece.events), len(piece.bars), seconds, token_bars)
-    partial = job.part.with_suffix(".part")
+    partial = job.part.with_suffix(f".{os.getpid()}")  # two files of the same bytes have one part
     with partial.open("wb") as file:
         np.savez(
             file,

@@ -109,7 +109,7 @@ def _score(data: bytes) -> Any:
     from symusic import Score
 
     try:
-        score = Score.from_midi(data)
+        score: Any = Score.from_midi(data)
     except (RuntimeError, ValueError, MemoryError) as problem:
         if "ticks per quarter" in str(problem):
             raise UnusableError("timed in SMPTE frames, not in beats") from problem
