@@ -7,7 +7,7 @@ counts is made here, once (docs/MODELS.md, notes).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,6 +91,7 @@ class Bits:
         return np.bincount(self.field[~left_out], self.bits[~left_out], len(FIELDS)).astype(np.float64)
 
 
+@runtime_checkable
 class Scored(Protocol):
     """A model that gives real music a probability.
 
@@ -106,11 +107,11 @@ class Scored(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Prompt:
     """What a model is asked to play from nothing.
 
     bars: their metres and tempi; a model that chooses its own plays as many
-    blend, blend_amount: a second genre and its share, 0-1
+    blend, blend_amount: a second genre and its share, 0-1; "" for none
     """
 
     genre: str
@@ -122,11 +123,15 @@ class Asked:
     blend_amount: float = 0.0
 
 
+@runtime_checkable
 class Playing(Protocol):
-    """A model that plays. genres: what it can be asked for."""
+    """A model that plays."""
 
-    genres: tuple[str, ...]
+    @property
+    def genres(self) -> tuple[str, ...]:
+        """What it can be asked for."""
+        ...
 
-    def play(self, asked: Asked) -> tuple[Events, Bars]:
-        """The events of the bars asked for, and the bars as played; the same for the same question."""
+    def play(self, prompt: Prompt) -> tuple[Events, Bars]:
+        """The events of the bars asked for, and the bars as played; the same for the same prompt."""
         ...
