@@ -43,7 +43,6 @@ from bridge.messages.stage import (
     Mute,
     Panic,
     Piece,
-    PlayerSetup,
     Refused,
     Setup,
     StageReady,
@@ -108,10 +107,7 @@ class Daemon:
         self.osc = OscDoor(self.surface, set_.osc_port, set_.lan)
         stems = () if options.stems is None else tuple((name, options.stems / f"{name}.wav") for name in self.players)
         self.tape = Tape(options.record, self.on_message, stems)
-        stage_players = tuple(
-            PlayerSetup(name, player.config.output_setups(set_.outputs), player.config.channel)
-            for name, player in self.players.items()
-        )
+        stage_players = tuple(player.config.setup(name, set_.outputs) for name, player in self.players.items())
         self.stagehand = Stagehand(
             Setup(CLIENT_NAME, stage_players, self.song.tempo_mbpm, set_.sync_setup(), set_.input_setups()),
             lambda: self.transport.tempo_mbpm,

@@ -15,10 +15,11 @@ import msgspec
 
 from bridge.fields import no_such
 from bridge.messages.hearing import InputSetup
-from bridge.messages.stage import OutputSetup
+from bridge.messages.stage import OutputSetup, PlayerSetup
 from bridge.messages.sync import SyncKind, SyncSetup
 from engines.errors import SidemanError
 from engines.music import DRUMS, TICKS_PER_BEAT, Meter
+from engines.notes.roles import ROLE_NAMED, ROLES
 from engines.parameter import Value
 from engines.registry import engine_names
 
@@ -35,6 +36,11 @@ Runtime = Literal["auto", "int8", "fp32", "torchscript"]
 Channel = Annotated[int, msgspec.Meta(ge=1, le=16)]
 Pitch = Annotated[int, msgspec.Meta(ge=0, le=127)]
 
+
+PLAYER_PREFIX = "player:"
+"""Before the name of another player, in what a player hears."""
+
+GM = "gm"
 
 SYNC_PATTERN = r"internal|link|jack|midi:.+"
 """After the colon the name of the MIDI port that the clock comes from, or of an input of the set."""
@@ -88,7 +94,9 @@ class PlayerSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     channel:    MIDI channel 1-16
     map:        MIDI note for each instrument whose General MIDI note is not wanted
     parameters: starting values of the engine's and the player's parameters; checked by the control surface
-    hears:      inputs whose notes the engine is told
+    hears:      whose notes the engine is told: inputs by their names, other players as player:NAME
+    channels:   MIDI channel of each seat (engines.notes.roles) that is not to play on its own one
+    programs:   "gm": each seat's channel is told its General MIDI program at the start; or a program 0-127 by seat
     """
 
     engine: str = "drums"
@@ -99,6 +107,25 @@ class PlayerSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     map: dict[str, Pitch] = {}
     parameters: dict[str, Value] = {}
     hears: tuple[str, ...] = ()
+    channels: dict[str, Channel] = {}
+    programs: str | dict[str, Pitch] = {}
+
+    def setup(self, name: str, options: Mapping[str, OutputSet] | None = None) -> PlayerSetup:
+        """The player as the stage is told it."""
+        channels = tuple(self.channels.get(role.name, role.channel) for role in ROLES)
+        told = self.programs
+        if isinstance(told, str):
+            told = {role.name: role.program for role in ROLES if role.programs} if told == GM else {}
+        programs = {ROLE_NAMED[seat] + 1: program for seat, program in told.items()}
+        return PlayerSetup(name, self.output_setups(options), self.channel, channels, programs)
+
+    def heard_players(self) -> tuple[str, ...]:
+        """The names of the players that it hears."""
+        return tuple(text.removeprefix(PLAYER_PREFIX) for text in self.hears if text.startswith(PLAYER_PREFIX))
+
+    def heard_inputs(self) -> tuple[str, ...]:
+        """The names of the inputs that it hears."""
+        return tuple(text for text in self.hears if not text.startswith(PLAYER_PREFIX))
 
     def output_setups(self, options: Mapping[str, OutputSet] | None = None) -> tuple[OutputSetup, ...]:
         """The outputs as the stage is told them."""

@@ -84,17 +84,7 @@ class Bundle:
     @classmethod
     def load(cls, path: Path) -> Bundle:
         """Read and verify a bundle folder. Raises BundleError, naming what is wrong and what to do."""
-        file = path / MANIFEST
-        if not file.is_file():
-            raise BundleError(f"{path} is no bundle: it has no {MANIFEST}")
-        if file.stat().st_size > MANIFEST_BYTES_MAX:
-            raise BundleError(f"{file} is over {MANIFEST_BYTES_MAX} bytes: it is no manifest of Sideman's")
-        raw = file.read_bytes()
-        _check_schema(file, raw)
-        try:
-            manifest = msgspec.json.decode(raw, type=Manifest)
-        except msgspec.DecodeError as error:
-            raise BundleError(f"{file}: {error}; export the bundle again") from error
+        file, manifest = path / MANIFEST, manifest_of(path)
         for name, digest in manifest.sha256.items():
             _check_file(path, name, digest)
         for graph, entry in manifest.graphs.items():
@@ -122,6 +112,21 @@ class Bundle:
         inputs = tuple(tensor.name for tensor in entry.inputs)
         outputs = tuple(tensor.name for tensor in entry.outputs)
         return open_graph(self.path / entry.files[variant], inputs, outputs)
+
+
+def manifest_of(path: Path) -> Manifest:
+    """What a bundle folder says of itself; its files are not looked at. Raises BundleError."""
+    file = path / MANIFEST
+    if not file.is_file():
+        raise BundleError(f"{path} is no bundle: it has no {MANIFEST}")
+    if file.stat().st_size > MANIFEST_BYTES_MAX:
+        raise BundleError(f"{file} is over {MANIFEST_BYTES_MAX} bytes: it is no manifest of Sideman's")
+    raw = file.read_bytes()
+    _check_schema(file, raw)
+    try:
+        return msgspec.json.decode(raw, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise BundleError(f"{file}: {error}; export the bundle again") from error
 
 
 def shipped_folder() -> Path:

@@ -40,16 +40,16 @@ def opened(name: str, folder: Path | None, runtime: str = "auto") -> tuple[Engin
 def engine_for(folder: Path) -> str:
     """The engine that plays a folder: the one that its manifest names, or loopfile for a folder of sound files.
 
-    Raises SidemanError for a folder that is neither.
+    A bundle's files are not looked at: who loads it does. Raises SidemanError for a folder that is neither.
     """
-    from engines.bundle import MANIFEST, Bundle
+    from engines.bundle import MANIFEST, manifest_of
 
     if not (folder / MANIFEST).exists():
         from engines.audiofile import ENDINGS  # numpy comes with it, which control does without
 
         if any(path.suffix.lower() in ENDINGS for path in folder.iterdir()):
             return "loopfile"
-    return Bundle.load(folder).manifest.engine
+    return manifest_of(folder).engine
 
 
 def engine_class(name: str) -> type[Engine]:

@@ -50,7 +50,9 @@ runtime = "auto"       # or "int8", "fp32", "torchscript"
 outputs = ["midi", "osc"]   # "midi" opens a port of its own, "midi:NAME" plays to one that exists (`sideman ports`);
                             # "audio" is the loudspeaker, which plays anyway while nothing else does (not with --silent)
 channel = 10           # MIDI channel; 10 is the drums'
-hears = []             # inputs whose notes it listens to
+hears = []             # whose notes it listens to: inputs by name, other players as "player:NAME"
+channels = {{}}          # of a player with several parts: {{ bass = 2 }} sends the bass on channel 2, not on its own, 5
+programs = {{}}          # "gm": each part's channel is told its General MIDI program; or {{ piano = 4, bass = 38 }}
 
 # Any parameter of the player, as it is to stand when it starts.
 [players.drums.parameters]
@@ -67,6 +69,12 @@ lock = 0.0             # 0 to 1: how much of the kick goes with the bass that is
 # kick_mute = false    # likewise for snare, closed_hat, open_hat, floor_tom, mid_tom, high_tom, crash and ride
 # kick_chance = 1.0
 # kick_velocity = 1.0
+
+# A band of pitched parts, which listens to what you play and to the drums.
+# [players.keys]
+# bundle = "notes"
+# channel = 1          # of what is passed on to it with thru; its parts have channels of their own
+# hears = ["keys", "player:drums"]
 
 # A player of your own loops: WAV, OGG and FLAC files, with their tempo in their names (funk_97bpm.wav).
 # [players.loops]

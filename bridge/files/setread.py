@@ -13,7 +13,9 @@ import msgspec
 from bridge.fields import convert, no_such
 from bridge.set import (
     DEFAULT_OSC_PORT,
+    GM,
     NAME_PATTERN,
+    PLAYER_PREFIX,
     PLAYERS_MAX,
     SEED_MAX,
     TEMPO_BPM_HIGH,
@@ -30,6 +32,7 @@ from bridge.set import (
 )
 from engines.errors import SidemanError
 from engines.music import DRUMS
+from engines.notes.roles import ROLE_NAMED
 
 SET_BYTES_MAX = 1 << 20
 
@@ -107,15 +110,40 @@ def _player(name: str, fields: dict[str, Any]) -> PlayerSet:
     check_player_name(name)
     if "bundle" not in fields and fields.get("engine", "drums") != "drums":
         fields = {**fields, "bundle": ""}  # groove is the drum engine's; another engine's default is none
+    if "engine" not in fields and isinstance(fields.get("bundle"), str):
+        fields = {**fields, "engine": _engine_of(fields["bundle"])}
     player = convert(fields, PlayerSet, f"players.{name}")
     drums = [drum.name for drum in DRUMS]
     for instrument in player.map:
         if instrument not in drums:
             raise SidemanError(f"players.{name}.map: {no_such('instrument', instrument, drums)}")
+    _check_seats(name, player)
     for text in player.outputs:
         if not text.partition(":")[0]:
             raise SidemanError(f"players.{name}.outputs: {text!r} is no output; write it like midi, midi:PORT or osc")
     return player
+
+
+def _engine_of(bundle: str) -> str:
+    """The engine that plays a bundle; one that is not there is named when it is loaded."""
+    from engines.bundle import find
+    from engines.registry import engine_for
+
+    try:
+        return engine_for(find(bundle))
+    except SidemanError:
+        return PlayerSet().engine
+
+
+def _check_seats(name: str, player: PlayerSet) -> None:
+    if isinstance(player.programs, str) and player.programs != GM:
+        where = f"players.{name}.programs"
+        raise SidemanError(f'{where}: takes "{GM}" or a table such as {{ piano = 4 }}, not {player.programs[:40]!r}')
+    told = () if isinstance(player.programs, str) else player.programs
+    for field, seats in (("channels", player.channels), ("programs", told)):
+        for seat in seats:
+            if seat not in ROLE_NAMED:
+                raise SidemanError(f"players.{name}.{field}: {no_such('seat', seat, ROLE_NAMED)}")
 
 
 def _inputs(tables: dict[str, dict[str, Any]], players: dict[str, PlayerSet]) -> dict[str, InputSet]:
@@ -127,9 +155,14 @@ def _inputs(tables: dict[str, dict[str, Any]], players: dict[str, PlayerSet]) ->
         if inputs[name].thru and inputs[name].thru not in players:
             raise SidemanError(f"inputs.{name}.thru: {no_such('player', inputs[name].thru, players)}")
     for name, player in players.items():
-        for heard in player.hears:
+        for heard in player.heard_inputs():
             if heard not in inputs:
-                raise SidemanError(f"players.{name}.hears: {no_such('input', heard, inputs)}")
+                hint = f"; another player is heard as {PLAYER_PREFIX}{heard}" if heard in players else ""
+                raise SidemanError(f"players.{name}.hears: {no_such('input', heard, inputs)}{hint}")
+        others = [other for other in players if other != name]
+        for heard in player.heard_players():
+            if heard not in others:
+                raise SidemanError(f"players.{name}.hears: {no_such('other player', heard, others)}")
     return inputs
 
 

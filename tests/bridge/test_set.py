@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -11,10 +12,12 @@ import pytest
 
 from bridge.commands import init
 from bridge.files.setread import _Top, load_set, parse_set
-from bridge.messages.stage import OutputSetup
+from bridge.messages.stage import OutputSetup, PlayerSetup
 from bridge.set import PlayerSet, add_player, check_plugins, default_set
+from engines.bundle import shipped_folder
 from engines.errors import SidemanError
 from engines.music import Meter
+from engines.notes.roles import CHANNELS
 
 
 def test_an_empty_file_is_the_default_set() -> None:
@@ -67,6 +70,13 @@ def test_players_keep_their_order_and_fields() -> None:
         ("[players.drums]\noutputs = ['']", "players.drums.outputs: '' is no output"),
         ("[players.drums.map]\nkik = 36", "players.drums.map: there is no instrument kik; did you mean kick?"),
         ("[players.drums.map]\nkick = 128", "players.drums.map: takes a whole number <= 127"),
+        ("[players.drums]\nhears = ['keys']", "players.drums.hears: there is no input keys; there are none"),
+        ("[players.a]\nhears = ['b']\n[players.b]", "players.a.hears: there is no input b; there are none; another"),
+        ("[players.a]\nhears = ['player:a']\n[players.b]", "players.a.hears: there is no other player a; did you mean"),
+        ("[players.a.channels]\nbas = 2", "players.a.channels: there is no seat bas; did you mean bass?"),
+        ("[players.a.channels]\nbass = 0", "players.a.channels: takes a whole number >= 1"),
+        ("[players.a.programs]\nbass = 128", "players.a.programs: takes a whole number <= 127"),
+        ("[players.a]\nprograms = 'GS'", "players.a.programs: takes \"gm\" or a table such as { piano = 4 }, not 'GS'"),
         ("[players.drums.parameters]\nswing = [1]", "players.drums.parameters: takes"),
         ("tempo =", "not valid TOML"),
         ("a = " + "[" * 5000, "not valid TOML"),
@@ -77,6 +87,38 @@ def test_a_mistake_is_named_with_its_field(text: str, says: str) -> None:
         parse_set(text)
     assert str(caught.value).startswith(says)
     assert "\n" not in str(caught.value)
+
+
+def test_seats_have_their_channels_and_programs_where_the_set_says_nothing_else() -> None:
+    plain, told, general = parse_set("""
+    [players.a]
+    [players.b]
+    channel = 1
+    channels = { bass = 2, drums = 16 }
+    programs = { piano = 4 }
+    [players.c]
+    programs = "gm"
+    """).players.values()
+    assert plain.setup("a") == PlayerSetup("a", plain.output_setups(), 10, CHANNELS, {})
+    setup = told.setup("b")
+    assert (setup.channel, setup.channels[:3], setup.programs) == (1, (16, 2, 1), {3: 4})
+    assert setup.channels[3:] == CHANNELS[3:]
+    assert general.setup("c").programs[2] == 33 and 1 not in general.setup("c").programs
+
+
+def test_a_player_hears_inputs_and_other_players() -> None:
+    text = "[inputs.keys]\n[players.a]\nhears = ['keys', 'player:b']\n[players.b]\nhears = ['player:a']"
+    first, second = parse_set(text).players.values()
+    assert (first.heard_inputs(), first.heard_players()) == (("keys",), ("b",))
+    assert (second.heard_inputs(), second.heard_players()) == ((), ("a",))
+
+
+def test_a_bundle_says_which_engine_plays_it(tmp_path: Path) -> None:
+    manifest = json.loads((shipped_folder() / "groove" / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest | {"engine": "notes"}))
+    text = f"[players.keys]\nbundle = '{tmp_path}'\n[players.drums]\nbundle = 'lstm'\n[players.gone]\nbundle = 'gone'"
+    players = parse_set(text).players
+    assert [player.engine for player in players.values()] == ["notes", "drums", "drums"]
 
 
 def test_a_file_that_cannot_be_a_set(tmp_path: Path) -> None:
