@@ -66,6 +66,10 @@ class Limits:
         """Sixteenths in the bar."""
         return len(self.may)
 
+    def part(self, first: int, end: int) -> Limits:
+        """Those of the steps from first to before end."""
+        return replace(self, may=self.may[first:end])
+
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
