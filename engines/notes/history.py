@@ -26,7 +26,7 @@ class Measure:
     """A bar, or a part of one that is longer than the model knows.
 
     steps, denominator: its sixteenths and its metre's denominator
-    tempo_bpm: quarter notes a minute
+    tempo_bpm: quarter notes a minute; 0: not known
     controls:  int32 [5] what was asked of it (engines.notes.controls)
     told:      int32 [ROLE_COUNT] what was said of each role: 0 nothing, 1 silent, 2 plays
     events:    its notes, whoever played them, as bar 0

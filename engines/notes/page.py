@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -62,8 +63,9 @@ def written(page: Page, asked: Asked, random: np.random.Generator) -> Written:
     silent, their sixteenths do not become the others'.
     """
     grammar, rows = asked.grammar, list[list[int]]()
+    feel = replace(asked, temperature=min(asked.temperature, 1.0))  # what is played may be wild, not how
 
-    def drawn(logits: Logits, mask: Mask) -> int:
+    def drawn(logits: Logits, mask: Mask, asked: Asked = asked) -> int:
         return pick(probabilities(logits, mask, asked), random.random())
 
     while asked.left_s() > 0.0:
@@ -73,8 +75,8 @@ def written(page: Page, asked: Asked, random: np.random.Generator) -> Written:
         step, role = note
         note.append(drawn(page.logits(note), grammar.pitches(step, role)))
         note.append(drawn(page.logits(note), grammar.durations(role)))
-        note.append(drawn(page.logits(note), grammar.velocities()))
-        note.append(drawn(page.logits(note), grammar.offsets(step, role, note[2])))
+        note.append(drawn(page.logits(note), grammar.velocities(), feel))
+        note.append(drawn(page.logits(note), grammar.offsets(step, role, note[2]), feel))
         page.write(note)
         rows.append([0, *note])
         grammar = grammar.wrote(np.array(rows[-1], np.int32))
