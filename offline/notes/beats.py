@@ -44,11 +44,9 @@ def on_beats(reading: Reading) -> tuple[Reading, bool]:
     if is_stated(reading.ticks):
         if any(metre not in (None, Meter(1, 4)) for _, metre in reading.meters) and not contradicted(reading):
             return reading, False
-        placed = _moved(reading, np.arange(-NEAR_TICKS, NEAR_TICKS + 1, BIN_TICKS))
-    elif on_some_grid(reading.ticks):
-        placed = _moved(reading, np.arange(0, STEP_TICKS, BIN_TICKS))
+        placed = _moved(reading)
     else:
-        placed = tracked(reading)
+        placed = _moved(reading) if on_some_grid(reading.ticks) else tracked(reading)
     return replace(placed, meters=tuple(downbeats(placed))), True
 
 
@@ -77,12 +75,9 @@ def _on_best(ticks: NDArray[np.int64]) -> float:
     return float((sums[2 * NEAR_TICKS + 1 :] - sums[:STEP_TICKS]).max() / len(ticks))
 
 
-def _moved(reading: Reading, lags: NDArray[np.int64]) -> Reading:
-    """The reading moved onto the grid that its onsets keep; the grid may jump where the file's tempo map slipped.
-
-    lags: the ticks by which it may be behind the file's own.
-    """
-    lag = _lag(reading.ticks, lags)
+def _moved(reading: Reading) -> Reading:
+    """The reading moved onto the grid that its onsets keep; the grid may jump where the file's tempo map slipped."""
+    lag = _lag(reading.ticks)
     return replace(
         reading,
         ticks=np.maximum.accumulate(np.maximum(reading.ticks - lag, 0)),
@@ -90,14 +85,16 @@ def _moved(reading: Reading, lags: NDArray[np.int64]) -> Reading:
     )
 
 
-def _lag(ticks: NDArray[np.int64], lags: NDArray[np.int64]) -> NDArray[np.int64]:
+def _lag(ticks: NDArray[np.int64]) -> NDArray[np.int64]:
     """How far the grid of sixteenths is behind the file's own at each onset, [N] ticks: the cheapest that fits.
 
-    An onset costs its distance from the grid, 1 at most, and a jump of the grid costs JUMP.
+    An onset costs its distance from the grid, 1 at most, and a jump of the grid costs JUMP, as does to begin away
+    from the file's own.
     """
+    lags = np.arange(0, STEP_TICKS, BIN_TICKS)
     cost_of_phase = np.minimum(_off(np.arange(STEP_TICKS)[:, None] - lags[None, :], STEP_TICKS) / NEAR_TICKS, 1.0)
     phase = ticks % STEP_TICKS
-    total = cost_of_phase[phase[0]].copy()
+    total = cost_of_phase[phase[0]] + np.where(_off(lags, STEP_TICKS) <= NEAR_TICKS, 0.0, JUMP)
     came = np.zeros((len(ticks), len(lags)), np.uint8)
     stay = np.arange(len(lags))
     for i in range(1, len(ticks)):

@@ -17,7 +17,9 @@ from offline.notes.reading import Reading
 FRAMES = 100
 """Frames of the envelope a second."""
 TEMPO_BPM = 100.0
-"""Where the prior of tempi is highest; it is normal over octaves, with a deviation of one (Ellis 2007)."""
+"""Where the prior of tempi is highest; it is normal over octaves (Ellis 2007)."""
+TEMPO_OCTAVES = 0.7
+"""Its deviation."""
 SLOWEST_BPM, FASTEST_BPM = 40.0, 220.0
 TIGHTNESS = 100.0
 """What an unsteady beat costs, against the envelope (Ellis 2007)."""
@@ -87,7 +89,7 @@ def _period(envelope: NDArray[np.float64]) -> float:
     lags = np.fft.irfft(spectrum * spectrum.conj(), size)[: len(envelope)]
     shortest, longest = int(60 * FRAMES / FASTEST_BPM), int(60 * FRAMES / SLOWEST_BPM)
     at = np.arange(shortest, longest + 1)
-    prior = np.exp(-0.5 * np.log2(at / (60 * FRAMES / TEMPO_BPM)) ** 2)
+    prior = np.exp(-0.5 * (np.log2(at / (60 * FRAMES / TEMPO_BPM)) / TEMPO_OCTAVES) ** 2)
     multiple = np.zeros(3 * longest + 2)
     multiple[: min(len(lags), len(multiple))] = lags[: len(multiple)]
     strength = (
