@@ -20,12 +20,12 @@ class ChainConfig:
     layers: int = 4
     heads: int = 8  # of each layer; half turn with the index, half with musical time
     hidden: int = 768  # of a layer's feed-forward part
-    context: int = 384  # elements (bars and notes) it attends to
-    dropout: float = 0.1
+    context: int = 512  # elements (bars and notes) it attends to
+    dropout: float = 0.05
 
-    epochs: int = 24  # of `steps` batches each
-    steps: int = 400  # batches in an epoch
-    batch: int = 8  # windows of `context` elements in a batch
+    epochs: int = 22  # of `steps` batches each
+    steps: int = 300  # batches in an epoch
+    batch: int = 4  # windows of `context` elements in a batch
     learning_rate: float = 2e-3  # highest
     warmup: int = 200
     decay: float = 0.5  # last share of the training in which it falls
@@ -41,6 +41,8 @@ class ChainConfig:
     hide_genre: float = 0.1  # probability that a window is not told its genre
     tell: float = 0.5  # that a window is told anything by its controls; then each is told half of the time
     thin: float = 0.35  # that a piece of three roles or more is played without some of them
+    hide_velocity: float = 0.1  # that a window is told no velocities
+    lose_lane: float = 0.07  # that a lane of memory says nothing
     offset_weight: float = 0.3  # of the offsets' loss in pieces whose beats were found by ear
 
     seed: int = 0  # of everything random
@@ -79,7 +81,7 @@ PRESETS = {
         width=512, layers=8, heads=16, hidden=2048, context=512, dropout=0.15, epochs=60, steps=500, batch=32,
         learning_rate=1e-3, warmup=500,
     ),
-    "quick": ChainConfig(width=128, layers=2, heads=4, hidden=384, context=192, epochs=4, steps=200),
+    "quick": ChainConfig(width=128, layers=2, heads=4, hidden=384, context=256, epochs=4, steps=200),
 }  # fmt: skip
 """small: under two hours of a CPU; base: for one GPU; quick: minutes, to see everything work."""
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.notes.controls import CONTROL_CLASSES, ROOT, TEMPO_EDGES, band, controls_of
-from engines.notes.events import BAR, BAR_END, DURATION, OFFSET, PITCH, ROLE, STEP, VELOCITY, Bars, Events
+from engines.notes.events import BAR, BAR_END, DURATION, OFFSET, PITCH, ROLE, STEP, VELOCITIES, VELOCITY, Bars, Events
 from engines.notes.fields import BAR_FIELDS, DENOMINATORS, MEMORY_FIELDS, NOTE_FIELDS, PHRASE_BARS, Layout
-from engines.notes.memory import NO_PITCH, sequence_of
+from engines.notes.memory import BARS_BACK, CANDIDATES, NO_CANDIDATE, NO_PITCH, NO_REFERENCE, sequence_of
 from engines.notes.roles import DRUMS, ROLE_COUNT
 from offline.notes.chain.config import ChainConfig
 
@@ -70,7 +70,13 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A stretch of a song, elements first to last; those from `judged` on count. told: the controls are, and so on."""
+    """A stretch of a song, elements first to last, of which those from `judged` on count.
+
+    shift: semitones; genre: whether it is told; told: bool [bars of the song, 6] density, polyphony, register, root,
+    quality, and who plays (in the first row), or None
+    loud:  class that velocities are made up around where they are not known (0: left so), -1: none is told
+    lost:  bool [CANDIDATES] lanes of memory that say nothing
+    """
 
     song: int
     first: int
@@ -79,6 +85,8 @@ class Window:
     shift: int = 0
     genre: bool = True
     told: NDArray[np.bool_] | None = None
+    loud: int = 0
+    lost: NDArray[np.bool_] | None = None
 
 
 class Sequences:
@@ -134,9 +142,13 @@ class Sequences:
             size = len(note)
             note_rows, bar_rows = np.flatnonzero(note >= 0), np.flatnonzero(note < 0)
             heard = self._moved(self.events[note_base + note[note_rows]].astype(np.int32), window.shift)
+            heard[:, VELOCITY] = _louder(heard[:, VELOCITY], heard[:, STEP], heard[:, ROLE], window.loud)
             notes[i, note_rows] = self.layout.of_notes(heard)
-            named = _shifted(self.candidates[span], window.shift)
-            memory[i, :size] = self.layout.of_memory(named, self.matched[span])
+            named, matched = _shifted(self.candidates[span], window.shift), self.matched[span]
+            if window.lost is not None:
+                named, matched = named.copy(), matched * ~window.lost[-2:]
+                named[:, window.lost] = NO_CANDIDATE
+            memory[i, :size] = self.layout.of_memory(named, matched)
             at = self.bar_time[self.bar_start[window.song] + bar]
             time[i, :size] = at - at[0]
             time[i, note_rows] += heard[:, STEP]
@@ -156,7 +168,7 @@ class Sequences:
             judged += len(rows)
             events.append(comes)
             references.append(
-                _moved_references(self.references[note_base + next_[follow]], comes[:, ROLE], window.shift)
+                _moved_references(self.references[note_base + next_[follow]], comes[:, STEP], comes[:, ROLE], window)
             )
             this = self.songs[window.song]
             weights.append(
@@ -258,13 +270,33 @@ def _shifted(candidates: NDArray[np.uint8], shift: int) -> NDArray[np.uint8]:
     return moved
 
 
-def _moved_references(references: NDArray[np.uint8], role: NDArray[np.int32], shift: int) -> NDArray[np.uint8]:
-    if not shift:
-        return references
+def _moved_references(
+    references: NDArray[np.uint8], step: NDArray[np.int32], role: NDArray[np.int32], window: Window
+) -> NDArray[np.uint8]:
     moved = references.copy()
-    pitched = (role != DRUMS)[:, None] & (moved[..., 0] < NO_PITCH)
-    moved[..., 0] = np.where(pitched, np.clip(moved[..., 0].astype(np.int16) + shift, 0, 127), moved[..., 0])
+    if window.shift:
+        pitched = (role != DRUMS)[:, None] & (moved[..., 0] < NO_PITCH)
+        there = moved[..., 0].astype(np.int16) + window.shift
+        moved[..., 0] = np.where(pitched, np.clip(there, 0, 127), moved[..., 0])
+    if window.loud:
+        known = moved[..., 2] < VELOCITIES
+        louder = _louder(moved[..., 2].astype(np.int32), step[:, None], role[:, None], window.loud)
+        moved[..., 2] = np.where(known, louder, moved[..., 2])
+    if window.lost is not None:
+        moved[:, : len(BARS_BACK)][:, window.lost[: len(BARS_BACK)]] = NO_REFERENCE
     return moved
+
+
+def _louder(
+    velocity: NDArray[np.int32], step: NDArray[np.int32], role: NDArray[np.int32], loud: int
+) -> NDArray[np.int32]:
+    """Velocities as a window is told them: beats a little louder than what is between, drums than the rest."""
+    if loud < 0:
+        return np.zeros_like(velocity)
+    if loud == 0:
+        return velocity
+    made_up = np.clip(loud + (step % 4 == 0) + (role == DRUMS), 1, VELOCITIES - 1)
+    return np.where(velocity > 0, velocity, made_up).astype(np.int32)
 
 
 def thinned(song: Song, rng: np.random.Generator) -> Song | None:
@@ -301,6 +333,7 @@ class Epoch:
         return self._config.steps
 
     def batch(self, index: int) -> Batch:
+        """See offline.trainer.Batches."""
         rng = np.random.default_rng((self._config.seed, self._epoch, index))
         return on(
             self._corpus.batch([self._window(rng) for _ in range(self._config.batch)], self._config), self._device
@@ -316,8 +349,10 @@ class Epoch:
         late = rng.random() >= 0.1
         first = int(reachable[rng.integers(len(reachable))]) if late else 0
         last = min(first + config.context, size)
+        loud = -1 if rng.random() < config.hide_velocity else int(rng.integers(3, 7)) if rng.random() < 0.5 else 0
+        lost = rng.random(CANDIDATES) < config.lose_lane
         return Window(song, first, last, first, self._shift(song, rng), rng.random() >= config.hide_genre,
-                      self._told(rng, len(bars)))  # fmt: skip
+                      self._told(rng, len(bars)), loud, lost if lost.any() else None)  # fmt: skip
 
     def _shift(self, song: int, rng: np.random.Generator) -> int:
         events = self._corpus.songs[song].events

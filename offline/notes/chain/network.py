@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engines.notes.events import DURATIONS, OFFSETS, STEPS_MAX, VELOCITIES
-from engines.notes.fields import NOTE_FIELDS, PITCHES, Layout
+from engines.notes.fields import PITCHES, Layout
 from engines.notes.memory import CANDIDATES, REFERENCES
 from engines.notes.roles import ROLE_COUNT
 from offline.notes.chain.config import ChainConfig
@@ -121,7 +121,7 @@ class Choice:
     hidden:     [M, width] from the trunk
     candidates: [M, CANDIDATES, 4] step, role, pitch, duration; references: [M, REFERENCES, 4] pitch, duration,
                 velocity, offset; reference_fields: [M, REFERENCE_FIELDS]
-    step, role, pitch, duration, velocity, offset: [M] what comes; note_fields: [M, NOTE_FIELDS] of it
+    step, role, pitch, duration: [M] what comes; note_fields: [M, NOTE_FIELDS] of it. A head looks at those before it.
     """
 
     hidden: Tensor
@@ -188,54 +188,61 @@ class ChainNetwork(nn.Module):
             x = layer(x, cos, sin)
         return self.last(x)  # type: ignore[no-any-return]
 
-    def step_logits(self, hidden: Tensor, candidates: Tensor) -> Tensor:
-        """[M, STEP_CLASSES] of hidden [M, width] and candidates [M, CANDIDATES, 4]."""
+    def step_logits(self, hidden: Tensor, candidates: Tensor, keep: Tensor | None = None) -> Tensor:
+        """[M, STEP_CLASSES] of hidden [M, width] and candidates [M, CANDIDATES, 4]; keep [1]: share of the bonuses."""
         logits, bonus = self.step(hidden)
+        bonus = bonus if keep is None else bonus * keep
         return with_bonus(logits, bonus, candidates[..., 0], candidates[..., 0] < STEP_CLASSES)
 
-    def note_logits(self, c: Choice) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Logits of role, pitch, duration, velocity and offset, each given what comes before it in the chain."""
+    def note_logits(
+        self, c: Choice, wanted: tuple[str, ...] = HEADS[1:], keep: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """Logits of the wanted heads, each given what comes before it in the chain; keep: as for step_logits."""
+        found: list[Tensor] = []
+
+        def asked(name: str, x: Tensor) -> tuple[Tensor, Tensor] | None:
+            if name not in wanted:
+                return None
+            logits, bonus = getattr(self, name)(x)
+            return logits, bonus if keep is None else bonus * keep
+
         pick = self._pick(c.note_fields)
         x = c.hidden + pick[0]
         agree = c.candidates[..., 0] == c.step[:, None]
-        logits, bonus = self.role(x + self.agreed[0](agree.type_as(x)))
-        role = with_bonus(logits, bonus, c.candidates[..., 1], agree)
+        if said := asked("role", x + self.agreed[0](agree.type_as(x))):
+            found.append(with_bonus(*said, c.candidates[..., 1], agree))
+        if wanted == ("role",):
+            return tuple(found)
 
         agree = agree & (c.candidates[..., 1] == c.role[:, None])
         x = x + pick[1] + self.chosen(c.reference_fields) + self.agreed[1](agree.type_as(x))
-        logits, bonus = self.pitch(x)
-        pitch = self._pitch_logits(logits, bonus, agree, c)
+        if said := asked("pitch", x):
+            found.append(self._pitch_logits(*said, agree, c))
+        if wanted == ("pitch",):
+            return tuple(found)
 
-        same = torch.cat(
+        copied = torch.cat(
             [agree & (c.candidates[..., 2] == c.pitch[:, None]), c.references[..., 0] == c.pitch[:, None]], 1
         )
-        x = x + pick[2] + self.agreed[2](same.type_as(x))
-        logits, bonus = self.duration(x)
-        classes = torch.cat([c.candidates[..., 3], c.references[..., 1]], 1)
-        valid = torch.cat([agree, c.references[..., 1] < DURATION_CLASSES], 1)
-        duration = with_bonus(logits, bonus, classes, valid)
-
+        x = x + pick[2] + self.agreed[2](copied.type_as(x))
+        if said := asked("duration", x):
+            classes = torch.cat([c.candidates[..., 3], c.references[..., 1]], 1)
+            valid = torch.cat([agree, c.references[..., 1] < DURATION_CLASSES], 1)
+            found.append(with_bonus(*said, classes, valid))
         x = x + pick[3]
-        logits, bonus = self.velocity(x)
-        velocity = with_bonus(logits, bonus, c.references[..., 2], c.references[..., 2] < VELOCITIES)
+        if said := asked("velocity", x):
+            found.append(with_bonus(*said, c.references[..., 2], c.references[..., 2] < VELOCITIES))
         x = x + pick[4]
-        logits, bonus = self.offset(x)
-        offset = with_bonus(logits, bonus, c.references[..., 3], c.references[..., 3] < OFFSET_CLASSES)
-        return role, pitch, duration, velocity, offset
+        if said := asked("offset", x):
+            found.append(with_bonus(*said, c.references[..., 3], c.references[..., 3] < OFFSET_CLASSES))
+        return tuple(found)
 
-    def _pick(self, fields: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Embeddings of the chosen step, role, pitch (with its class), duration, velocity, as [M, width] each."""
-        weight = self.chosen.weight
-        step, role, pitch, class_, duration, velocity, _ = fields.unbind(-1)
-        rows = (functional.embedding(each, weight) for each in (step, role, duration, velocity))
-        of_step, of_role, of_duration, of_velocity = rows
-        return (
-            of_step,
-            of_role,
-            functional.embedding(pitch, weight) + functional.embedding(class_, weight),
-            of_duration,
-            of_velocity,
+    def _pick(self, fields: Tensor) -> list[Tensor]:
+        """Embeddings of the chosen step, role, pitch with its class, duration, velocity: [M, width] each."""
+        step, role, pitch, class_, duration, velocity, _ = (
+            functional.embedding(each, self.chosen.weight) for each in fields.unbind(-1)
         )
+        return [step, role, pitch + class_, duration, velocity]
 
     def _pitch_logits(self, logits: Tensor, bonus: Tensor, agree: Tensor, c: Choice) -> Tensor:
         """[M, 128] of the chosen role's kind: pitches, or drums."""
@@ -254,6 +261,3 @@ class ChainNetwork(nn.Module):
 def parameters_of(network: nn.Module) -> int:
     """How many numbers it has learned."""
     return sum(parameter.numel() for parameter in network.parameters())
-
-
-_ = NOTE_FIELDS

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from offline.notes.chain.data import Batch
     from offline.notes.chain.network import ChainNetwork
 
-FIELDS = ("bar_end", "step", "role", "pitch", "duration", "velocity", "offset")
-
 
 def train(data: Path, config: ChainConfig, folder: Path, device_name: str = "auto", resume: bool = False) -> None:
     """Train on the pieces of data/train, choosing by data/validation.
@@ -94,12 +92,8 @@ def train(data: Path, config: ChainConfig, folder: Path, device_name: str = "aut
 
 def loss(network: torch.nn.Module, batch: Batch) -> torch.Tensor:
     """Mean nats of an element's decisions."""
-    import torch
-
     nats = decisions(network, batch)  # type: ignore[arg-type]
-    total = nats[:, 0].sum() + nats[:, 1:].sum()
-    assert isinstance(total, torch.Tensor)
-    return total / len(batch.scored)
+    return nats.sum() / len(batch.scored)
 
 
 def decisions(network: ChainNetwork, batch: Batch, weighted: bool = True) -> torch.Tensor:
@@ -107,6 +101,7 @@ def decisions(network: ChainNetwork, batch: Batch, weighted: bool = True) -> tor
 
     0 where no note follows. weighted: velocities that are not known, and offsets, count as the batch says.
     """
+    import torch
     from torch.nn import functional
 
     embedded = network.embedded(batch.notes) + network.embedded(batch.memory)
@@ -117,13 +112,13 @@ def decisions(network: ChainNetwork, batch: Batch, weighted: bool = True) -> tor
     choice = replace(batch.choice, hidden=hidden[batch.followed])
     logits = network.note_logits(choice)
     targets = (choice.role, choice.pitch, choice.duration, batch.velocity, batch.offset)
-    each = [functional.cross_entropy(l, t, reduction="none") for l, t in zip(logits, targets, strict=True)]
+    each = [
+        functional.cross_entropy(each, target, reduction="none") for each, target in zip(logits, targets, strict=True)
+    ]
     if weighted:
         each[2] = each[2] * (choice.role != 0)
         each[3] = each[3] * batch.velocity_weight
         each[4] = each[4] * batch.offset_weight
-    import torch
-
     return nats.index_put(
         (batch.followed[:, None], torch.arange(1, 6, device=nats.device)[None, :]), torch.stack(each, 1)
     )
@@ -132,7 +127,10 @@ def decisions(network: ChainNetwork, batch: Batch, weighted: bool = True) -> tor
 def per_source(
     network: ChainNetwork, corpus: Sequences, windows: list[Window], config: ChainConfig, device: Any
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """[sources, 6] bits and [sources] notes of the windows' judged elements; offsets are left out, as drums' durations and unknown velocities."""
+    """[sources, 6] bits and [sources] notes of the windows' judged elements.
+
+    Left out: offsets, how long drums are held, and velocities that are not known.
+    """
     size = int(corpus.source.max()) + 1
     spent, notes = np.zeros((size, 6)), np.zeros(size, np.int64)
     network.eval()
