@@ -23,6 +23,7 @@ class Asked:
     genres:      index in the model's genres, or -1 for none said, and its share; shares sum to 1
     grammar:     what may be written
     temperature: 0 takes the likeliest; top_p, top_k: cuts of what is likely; 1 and 0 are off
+    memory:      0-1, share of what it leans towards what stood at the same place before (engines.notes.memory)
     left_s:      the time that there is still for it, in seconds
     """
 
@@ -33,6 +34,7 @@ class Asked:
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
+    memory: float = 1.0
     left_s: Callable[[], float] = lambda: math.inf
 
 

@@ -37,6 +37,8 @@ from engines.randomness import generator
 
 VARY_HEAT = 1.25
 """What `vary` multiplies the temperature of its bar by."""
+VARY_MEMORY = 0.5
+"""And how much it goes by what was played before."""
 FILL_CLASSES = 2
 """Classes of density by which a fill is busier than what was asked, or than the bar before."""
 MARGIN_S = 0.02
@@ -139,6 +141,7 @@ class NotesEngine:
             temperature=float(values["temperature"]) * (VARY_HEAT if request.vary else 1.0),
             top_p=float(values["top_p"]),
             top_k=int(values["top_k"]),
+            memory=float(values["memory"]) * (VARY_MEMORY if request.vary else 1.0),
         )
 
 

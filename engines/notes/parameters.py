@@ -64,6 +64,10 @@ def parameters_for(genres: tuple[str, ...]) -> tuple[Parameter, ...]:
         Parameter(name="top_p", kind="float", default=0.98, help="only the likeliest choices up to this share"),
         Parameter(name="top_k", kind="int", default=0, high=128, help="only the k likeliest choices; 0 is off"),
         Parameter(
+            name="memory", kind="float", default=1.0,
+            help="how much it goes by what stood at the same place before; less of it repeats less",
+        ),
+        Parameter(
             name="follow", kind="choice", default=CONTINUE, choices=FOLLOW,
             help="go on with what is heard, accompany it and leave its seat to it, or ignore it",
         ),
