@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from engines.music import STEP_TICKS, Meter, Note
 from engines.notes.controls import CONTROL_CLASSES
 from engines.notes.events import BAR, STEPS_MAX, Events, quantised
+from engines.notes.grammar import NOTES_MAX
 from engines.notes.roles import ROLE_COUNT, ROLE_NAMED
 
 HISTORY_BARS = 64
@@ -97,6 +98,7 @@ def joined(one: Events, other: Events) -> Events:
 def with_heard(history: History, notes: Iterable[Note], meter: Meter, tempo_bpm: float) -> History:
     """A history with what others played put where it was played, in ticks from its end; it reaches as far as they do.
 
+    However much is played, a measure has no more than NOTES_MAX notes.
     meter, tempo_bpm: of the bars that are put before it if it is shorter than that
     """
     kept = [note for note in notes if note.tick < 0]
@@ -111,5 +113,5 @@ def with_heard(history: History, notes: Iterable[Note], meter: Meter, tempo_bpm:
     for number in np.unique(events[:, BAR]).tolist():
         own = events[events[:, BAR] == number]
         own[:, BAR] = 0
-        bars[number] = replace(bars[number], events=joined(bars[number].events, own))
+        bars[number] = replace(bars[number], events=joined(bars[number].events, own)[:NOTES_MAX])
     return tuple(bars)

@@ -203,6 +203,12 @@ def test_what_is_heard_stands_in_the_bars_in_which_it_was_played(engine: NotesEn
     assert (history[1].events == state.history[1].events).all()
 
 
+def test_a_flood_of_notes_is_bounded(engine: NotesEngine, model: Noise) -> None:
+    flood = tuple(Note(-BAR_TICKS + 2 * i, i % 128, 90, 100, 1 + i % 16) for i in range(1900))
+    engine.generate(request(engine, 0, heard=flood), engine.start(1))
+    assert [len(bar.events) for bar in model.asked[0][0]] == [256]
+
+
 def test_what_is_heard_before_the_first_bar_makes_bars_of_its_own(engine: NotesEngine, model: Noise) -> None:
     _, state = engine.generate(request(engine, 0, heard=heard_scale(bar=-2)), engine.start(1))
     history, asked = model.asked[0]
