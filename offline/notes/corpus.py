@@ -89,7 +89,7 @@ class Corpus:
         if not path.exists():
             raise SidemanError(f"{path} does not exist; write it with: sideman prepare notes SOURCE -o FOLDER")
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 corpus = cls(**{field.name: file[field.name] for field in fields(cls)})
             corpus._check()
         except _BROKEN as problem:

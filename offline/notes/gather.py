@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from engines.errors import SidemanError
-from offline.data.labels import NAMES, Label, labels_of
+from offline.data.labels import NAMES, Label, Labels, labels_of
 from offline.data.midi import UnusableError
 from offline.data.source import MAX_FILE_BYTES, Source
 from offline.data.split import assign_splits, leaks
@@ -79,10 +79,11 @@ class Reader:
 
     def gather(self) -> Gathered:
         """Read every MIDI file once; whatever is wrong with one is noted and does not stop the others."""
+        labels = labels_of(self.source)
         self.parts.mkdir(parents=True, exist_ok=True)
-        found = Gathered()
+        found = Gathered(label_problems=labels.problems)
         started = shown = time.monotonic()
-        for job, made in each(make, self._jobs(found), self.workers):
+        for job, made in each(make, self._jobs(found, labels), self.workers):
             if isinstance(made, UnusableError):
                 found.dropped[job.path] = str(made)
             else:
@@ -96,11 +97,9 @@ class Reader:
             print(file=sys.stderr)
         return found
 
-    def _jobs(self, found: Gathered) -> Iterator[Job]:
+    def _jobs(self, found: Gathered, labels: Labels) -> Iterator[Job]:
         """The files to read; those of which an earlier run left a part, or nothing can come, are noted."""
-        labels = labels_of(self.source)
         before = {part.name for part in self.parts.iterdir()}
-        found.label_problems = labels.problems
         seen = set()
         for entry in self.source.read(lambda name: MAX_FILE_BYTES if name.lower().endswith(MIDI_SUFFIXES) else 0):
             path = entry.path.removeprefix(labels.root)

@@ -94,7 +94,7 @@ def make(job: Job) -> Facts:
 def read_facts(part: Path) -> Facts | None:
     """The facts of a part that an earlier run left; None where there is none or it is damaged."""
     try:
-        with np.load(part, allow_pickle=False) as file:
+        with part.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             return msgspec.json.decode(file["facts"].tobytes(), type=Facts)
     except _BROKEN:
         return None
