@@ -27,13 +27,24 @@ def from_keras(model: Any, outputs: Sequence[Tensor], path: Path) -> None:
 
 
 def from_torch(
-    module: Any, example: Sequence[Any], inputs: Sequence[Tensor], outputs: Sequence[Tensor], path: Path
+    module: Any,
+    example: Sequence[Any],
+    inputs: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    path: Path,
+    *,
+    rest: int = 0,
 ) -> None:
-    """Write a torch module; example: its inputs, with a batch of at least 2."""
+    """Write a torch module; example: its inputs, with sizes of at least 2 where the tensors' are free.
+
+    rest: inputs at the end that the module takes as one *argument
+    """
     import torch
 
-    batch = torch.export.Dim.DYNAMIC
-    shapes = tuple({0: batch} if tensor.shape[:1] == (-1,) else None for tensor in inputs)
+    free = torch.export.Dim.DYNAMIC
+    shapes: tuple[Any, ...] = tuple({i: free for i, n in enumerate(each.shape) if n == -1} or None for each in inputs)
+    if rest:
+        shapes = (*shapes[:-rest], shapes[-rest:])
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)  # it warns about operators of packages that are not installed

@@ -43,6 +43,7 @@ def quantise(fp32: Path, int8: Path) -> Counter[str]:
                 nodes_to_exclude=_small(onnx.load(str(prepared))),
                 weight_type=QuantType.QInt8,
                 per_channel=True,
+                extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},  # behind operators of other domains
             )
         finally:
             root.setLevel(level)

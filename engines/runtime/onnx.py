@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import BundleError
@@ -35,6 +37,46 @@ class OnnxGraph:
     def __call__(self, **inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """Run once; see engines.runtime.Graph."""
         return tuple(self._session.run(self._outputs, inputs))
+
+    def bound(self, buffers: Mapping[str, NDArray[np.float32]], out: str) -> BoundGraph:
+        """This graph with each of `buffers` as an input, and as the output of its name and `out`: written in place."""
+        return BoundGraph(self._session, [name for name in self._outputs if name.removesuffix(out) not in buffers],
+                          buffers, out)  # fmt: skip
+
+
+class BoundGraph:
+    """A session whose buffers are bound once; see engines.runtime.context."""
+
+    def __init__(self, session: Any, outputs: list[str], buffers: Mapping[str, NDArray[np.float32]], out: str) -> None:
+        import onnxruntime as ort
+
+        self._session, self._binding = session, session.io_binding()
+        self._buffers = buffers  # the binding alone would not keep their memory
+        self._value = ort.OrtValue.ortvalue_from_numpy  # on the CPU it holds the array's own memory
+        for name, array in buffers.items():
+            value = self._value(array)
+            self._binding.bind_ortvalue_input(name, value)
+            self._binding.bind_ortvalue_output(name + out, value)
+        rows = next(iter(buffers.values())).shape[0]
+        shapes = {node.name: node.shape for node in session.get_outputs()}
+        self._said = []
+        for name in outputs:
+            array = np.zeros([size if isinstance(size, int) else rows for size in shapes[name]], np.float32)
+            self._said.append(array)
+            self._binding.bind_ortvalue_output(name, self._value(array))
+        self._heard: dict[str, NDArray[Any]] = {}
+
+    def __call__(self, **inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Run once on the inputs that are no buffers; float32 outputs, of one row for each of the buffers'."""
+        for name, array in inputs.items():
+            bound = self._heard.get(name)
+            if bound is not None and bound.shape == array.shape and bound.dtype == array.dtype:
+                np.copyto(bound, array)
+            else:
+                self._heard[name] = np.array(array, order="C")
+                self._binding.bind_ortvalue_input(name, self._value(self._heard[name]))
+        self._session.run_with_iobinding(self._binding)
+        return tuple(array.copy() for array in self._said)
 
 
 def _first_line(error: Exception) -> str:

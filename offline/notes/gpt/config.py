@@ -37,6 +37,7 @@ class GptConfig:
     patience: int = 8  # epochs without a better validation; 0 never stops early
     precision: str = "auto"  # auto, fp32, bf16, fp16
     transpose: bool = True  # each window by -5 to +6 semitones, but for the drums
+    hide_genre: float = 0.1  # probability that a window is not told its genre
     judged: int = 64  # windows of validation after each epoch
     nc: bool = False  # learn from files whose licence forbids commercial use too
     seed: int = 0  # of everything random

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from offline.notes.gpt.config import GptConfig
+
 if TYPE_CHECKING:
     import torch
 
@@ -41,7 +43,10 @@ class Tokens:
 
 
 class Windows:
-    """Windows of `sequence` tokens: [beginning, genre, ...], each from the first token of a bar."""
+    """Windows of `sequence` tokens: [beginning, genre, ...], each from the first token of a bar.
+
+    Padding in the genre's place says that it is not known.
+    """
 
     def __init__(self, data: Tokens, sequence: int) -> None:
         self.data, self.sequence = data, sequence
@@ -100,14 +105,12 @@ def transpositions(words: tuple[str, ...]) -> NDArray[np.int64]:
 class GptEpoch:
     """An epoch of drawn windows; see offline.trainer.Batches."""
 
-    def __init__(
-        self, windows: Windows, count: int, batch: int, *, transpose: bool, seed: tuple[int, int], device: torch.device
-    ) -> None:
-        """count: windows; batch: of them at a time; seed: of the training, and the epoch."""
-        self._windows, self._batch, self._device = windows, batch, device
-        random = np.random.default_rng(seed)
-        self._begin = windows.drawn(random, count)
-        self._semitones = random.integers(LOW, HIGH + 1, count) if transpose else None
+    def __init__(self, windows: Windows, config: GptConfig, epoch: int, device: torch.device) -> None:
+        self._windows, self._batch, self._device = windows, config.batch, device
+        random = np.random.default_rng((config.seed, epoch))
+        self._begin = windows.drawn(random, config.windows)
+        self._semitones = random.integers(LOW, HIGH + 1, config.windows) * config.transpose
+        self._hidden = random.random(config.windows) < config.hide_genre
 
     def __len__(self) -> int:
         return math.ceil(len(self._begin) / self._batch)
@@ -115,8 +118,9 @@ class GptEpoch:
     def batch(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         """What is read and what is to come, int64 [B, sequence - 1] each."""
         rows = slice(index * self._batch, (index + 1) * self._batch)
-        semitones = None if self._semitones is None else self._semitones[rows]
-        return pairs(self._windows.rows(self._begin[rows], semitones), self._windows.pad, self._device)
+        tokens = self._windows.rows(self._begin[rows], self._semitones[rows])
+        tokens[self._hidden[rows], 1] = self._windows.pad
+        return pairs(tokens, self._windows.pad, self._device)
 
 
 def pairs(rows: NDArray[np.int64], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

@@ -7,11 +7,16 @@ GPT-2's: with rotary positions a full context slides on without being computed a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+Attention = Callable[..., tuple[Tensor, Tensor, Tensor]]
+"""See export/attention.py."""
 
 ROPE_BASE = 10000.0
 NORM_EPS = 1e-6
@@ -119,3 +124,28 @@ def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     first, second = x.chunk(2, dim=-1)
     cos, sin = cos[:, None].to(x.dtype), sin[:, None].to(x.dtype)
     return torch.cat([first * cos - second * sin, second * cos + first * sin], dim=-1)
+
+
+class GptStep(nn.Module):
+    """The network over new tokens and a context that is kept; what is exported (export/attention.py)."""
+
+    def __init__(self, network: GptNetwork, attention: Attention) -> None:
+        super().__init__()
+        self.network = network
+        self.attention = attention
+
+    def forward(self, tokens: Tensor, cos: Tensor, sin: Tensor, last: Tensor, total: Tensor, *kept: Tensor) -> Any:
+        """tokens: int64 [B, T]; cos, sin: [T, head_size / 2] of their positions; last, total, kept: see the attention.
+
+        Logits of what follows the last token [B, vocabulary], and the new keys and values.
+        """
+        x: Tensor = self.network.embed(tokens)
+        after: list[Tensor] = []
+        for layer, block in enumerate(self.network.blocks):
+            query, key, value = block.heard(x, cos, sin)  # type: ignore[operator]
+            mixed, *new = self.attention(query, key, value, (*kept[2 * layer : 2 * layer + 2], last, total))
+            x = block.after(x, mixed)  # type: ignore[operator]
+            after += new
+        # In three dimensions a MatMul: of a Gemm the quantiser would turn the weight round, under the embedding's feet.
+        logits = functional.linear(self.network.norm(x[:, -1:]), self.network.embed.weight)[:, 0]
+        return logits, *after

@@ -83,9 +83,7 @@ def trainer(
 
     task = Task(
         network,
-        lambda epoch: GptEpoch(
-            learn, config.windows, config.batch, transpose=config.transpose, seed=(config.seed, epoch), device=device
-        ),
+        lambda epoch: GptEpoch(learn, config, epoch, device),
         loss_of,
         validate,
     )

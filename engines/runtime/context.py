@@ -1,0 +1,95 @@
+"""Context: what an attention graph has heard, as keys and values in buffers of a fixed size.
+
+A graph that keeps its context (export/attention.py) has inputs `key0`, `value0`, `key1`, ... of shape
+[B, key_heads, W, size], outputs of the same names with `_out` behind, and inputs `last` and `total` that say how full
+they are. In ONNX Runtime input and output are one piece of memory, written in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.runtime import Graph
+
+if TYPE_CHECKING:
+    from engines.bundle import Tensor
+
+OUT = "_out"
+LAST, TOTAL = "last", "total"
+KEPT = ("key", "value")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A context put aside: a state that nothing changes. arrays: of each buffer, [B, key_heads, length, size]."""
+
+    length: int
+    arrays: tuple[NDArray[np.float32], ...]
+
+
+class Context:
+    """The buffers of one graph, and how much of them is full."""
+
+    def __init__(self, graph: Graph, inputs: Iterable[Tensor], rows: int = 1) -> None:
+        """inputs: the graph's, as in the manifest; rows: B."""
+        self.buffers: dict[str, NDArray[np.float32]] = {
+            each.name: np.zeros((rows, *each.shape[1:]), np.float32)
+            for each in inputs
+            if each.name.rstrip("0123456789") in KEPT and each.name not in KEPT
+        }
+        self.window = next(iter(self.buffers.values())).shape[2]
+        self.length = 0
+        self._rows = rows
+        self._graph = bound(graph, self.buffers)
+
+    def hear(self, count: int, **inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Run the graph on `count` new positions, which must fit; its outputs but for the buffers."""
+        if self.length + count > self.window:
+            raise ValueError(f"{count} positions do not fit after {self.length} of {self.window}")
+        total = self.length + count
+        said = self._graph(
+            **inputs, **{LAST: np.full(self._rows, total - 1, np.int32), TOTAL: np.array(total, np.int32)}
+        )
+        self.length = total
+        return said
+
+    def drop(self, first: int, count: int) -> None:
+        """Forget `count` positions from `first` on; what comes after moves up, in a fraction of a millisecond."""
+        end = self.length - count
+        for buffer in self.buffers.values():
+            buffer[:, :, first:end] = buffer[:, :, first + count : self.length]
+        self.length = end
+
+    def held(self) -> Held:
+        """A copy of what is heard so far."""
+        return Held(self.length, tuple(buffer[:, :, : self.length].copy() for buffer in self.buffers.values()))
+
+    def take(self, held: Held) -> None:
+        """Go on from there."""
+        self.length = held.length
+        for buffer, array in zip(self.buffers.values(), held.arrays, strict=True):
+            buffer[:, :, : held.length] = array
+
+
+def bound(graph: Graph, buffers: Mapping[str, NDArray[np.float32]]) -> Graph:
+    """The graph with its buffers in place: it takes the other inputs and returns the other outputs.
+
+    A graph that cannot write in place (TorchScript, a module) hands the buffers back, last, and they are copied.
+    """
+    from engines.runtime.onnx import OnnxGraph
+
+    if isinstance(graph, OnnxGraph):
+        return graph.bound(buffers, OUT)
+
+    def run(**inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        said = graph(**inputs, **buffers)
+        for buffer, new in zip(buffers.values(), said[len(said) - len(buffers) :], strict=True):
+            buffer[...] = new
+        return said[: len(said) - len(buffers)]
+
+    return run
