@@ -50,6 +50,7 @@ from bridge.messages.stage import (
     Subscribers,
 )
 from bridge.messages.sync import SourcePlays, SourceState, SourceStops
+from bridge.players.band import Band
 from bridge.players.grid import BarSpan, Song
 from bridge.players.player import Player
 from bridge.players.policy import BarReport
@@ -89,6 +90,7 @@ class Daemon:
     def __init__(self, set_: Set, options: LiveOptions, view: View) -> None:
         self.surface = Surface()
         self.hearing = Hearing()
+        self.band = Band({name: config.channel for name, config in set_.players.items()})
         self.loops = SessionLoops(set_.loops)
         self.song = Song(set_.meter, round(set_.tempo_bpm * 1000))
         self.transport = Transport(self.song, self._to_stage, time.perf_counter_ns)
@@ -98,7 +100,7 @@ class Daemon:
             name: Player(
                 name, config, song=self.song, seed=set_.seed + number * SEED_STRIDE,
                 to_stage=self._to_stage, listener=self, now_ns=time.perf_counter_ns, hearing=self.hearing,
-                loops=self.loops,
+                band=self.band, loops=self.loops,
             )
             for number, (name, config) in enumerate(set_.players.items())
         }  # fmt: skip
@@ -274,7 +276,7 @@ class Daemon:
 
     def on_offer(self, player: str, span: BarSpan, phrase: Phrase) -> None:
         """A whole bar ahead goes to the OSC clients."""
-        self.osc.broadcast_bar(player, span, phrase)
+        self.osc.broadcast_bar(player, span, phrase, self.players[player].channels)
 
     def on_bar(self, report: BarReport) -> None:
         """A bar starts: the view draws it, the OSC clients hear how it came about."""

@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bridge.messages.hearing import HeardEvent
+from bridge.players.band import Band
 from engines.music import Note
+from engines.notes.roles import ROLE_OF_CHANNEL
 
 NOTES_KEPT = 1024
 """Of all inputs together; older ones are forgotten."""
@@ -17,9 +19,13 @@ NOTE_OFF, NOTE_ON = 0x80, 0x90
 
 @dataclass(slots=True)
 class _Heard:
-    """A note: from stage tick `tick` to `end_tick` (None: it is held). began, ended: Hearing's count then."""
+    """A note: from stage tick `tick` to `end_tick` (None: it is held). began, ended: Hearing's count then.
+
+    part: the seat whose channel it came on
+    """
 
     input: str
+    part: int
     tick: int
     pitch: int
     velocity: int
@@ -51,7 +57,8 @@ class Hearing:
             if held is not None:
                 held.end_tick, held.ended = event.tick, self.count
             if kind == NOTE_ON and velocity:
-                note = self._held[key] = _Heard(event.input, event.tick, pitch, velocity, self.count)
+                part = ROLE_OF_CHANNEL[(status & 0x0F) + 1] + 1
+                note = self._held[key] = _Heard(event.input, part, event.tick, pitch, velocity, self.count)
                 self._notes.append(note)
 
     def since(self, count: int, inputs: frozenset[str], now_tick: int) -> tuple[Note, ...]:
@@ -63,7 +70,7 @@ class Hearing:
         for note in self._notes:
             if note.input in inputs and (note.ended is None or note.ended > count):
                 end_tick = now_tick if note.end_tick is None else note.end_tick
-                notes.append(Note(note.tick, note.pitch, note.velocity, max(1, end_tick - note.tick)))
+                notes.append(Note(note.tick, note.pitch, note.velocity, max(1, end_tick - note.tick), note.part))
         return tuple(notes)
 
     def began_since(self, count: int, inputs: frozenset[str]) -> bool:
@@ -77,11 +84,15 @@ class Hearing:
 
 
 class Ears:
-    """What one player hears: a Hearing, by the inputs it listens to."""
+    """What one player hears: a Hearing, by the inputs it listens to, and the band, by the other players."""
 
-    def __init__(self, hearing: Hearing, inputs: Iterable[str]) -> None:
+    def __init__(
+        self, hearing: Hearing, inputs: Iterable[str], band: Band | None = None, players: Iterable[str] = ()
+    ) -> None:
         self._hearing = hearing
         self._inputs = frozenset(inputs)
+        self._band = band or Band()
+        self._players = tuple(players)
 
     @property
     def open(self) -> bool:
@@ -96,6 +107,10 @@ class Ears:
     def since(self, count: int, now_tick: int) -> tuple[Note, ...]:
         """See Hearing.since."""
         return self._hearing.since(count, self._inputs, now_tick) if self._inputs else ()
+
+    def band(self, first: int, end: int, start_tick: int) -> tuple[Note, ...]:
+        """See Band.notes."""
+        return self._band.notes(self._players, first, end, start_tick) if self._players else ()
 
     def began_since(self, count: int) -> bool:
         """See Hearing.began_since."""

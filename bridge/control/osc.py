@@ -11,16 +11,17 @@ import contextlib
 import errno
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from bridge.control.clients import LEASE_S, Clients, Sender
 from bridge.control.pattern import is_pattern
 from bridge.control.surface import ROOT, Node, Surface
-from bridge.control.wire import Incoming, bar_packets, encode, parse
+from bridge.control.wire import Incoming, bar_packets, encode, parse, part_packets
 from bridge.players.grid import BarSpan
 from engines.errors import SidemanError
 from engines.music import TICKS_PER_BEAT, Phrase
+from engines.notes.roles import CHANNELS
 from engines.parameter import Value
 
 MESSAGES_PER_WAKE = 128
@@ -106,15 +107,23 @@ class OscDoor:
             for target in targets:
                 self._send(packet, target)
 
-    def broadcast_bar(self, player: str, span: BarSpan, phrase: Phrase) -> None:
-        """Send a whole bar ahead of its time: its notes, and the file of a bar of audio."""
+    def broadcast_bar(self, player: str, span: BarSpan, phrase: Phrase, channels: Sequence[int] = CHANNELS) -> None:
+        """Send a whole bar ahead of its time: its notes, its parts, and the file of a bar of audio.
+
+        channels: of the player's parts
+        """
         loop = phrase.loop
         if loop is not None:
             told = (span.number, loop.path, loop.tempo_mbpm / 1000, loop.ticks / TICKS_PER_BEAT)
             self.broadcast(f"{ROOT}/{player}/loop", told)
-        address = f"{ROOT}/{player}/bar"
-        targets = self.clients.wanting(address) if phrase.notes or loop is None else []
-        for packet in bar_packets(address, span.number, phrase.notes) if targets else ():
+        if phrase.notes or loop is None:
+            self._send_all(f"{ROOT}/{player}/bar", lambda at: bar_packets(at, span.number, phrase.notes))
+        if any(note.part for note in phrase.notes):
+            self._send_all(f"{ROOT}/{player}/parts", lambda at: part_packets(at, span.number, phrase.notes, channels))
+
+    def _send_all(self, address: str, packets: Callable[[str], Iterator[bytes]]) -> None:
+        targets = self.clients.wanting(address)
+        for packet in packets(address) if targets else ():
             for target in targets:
                 self._send(packet, target)
 

@@ -19,6 +19,9 @@ PACKET_BYTES_MAX = 1400
 NOTES_PER_PACKET = 60
 """20 bytes each, beside an address and three numbers."""
 
+PART_NOTES_PER_PACKET = 48
+"""25 bytes each."""
+
 TEXT_MAX = 1000
 """Bytes of a string that we send: the path of a loop's file has room in a packet."""
 
@@ -78,6 +81,20 @@ def bar_packets(address: str, bar: int, notes: Sequence[Note]) -> Iterator[bytes
         values = [bar, part + 1, parts]
         for note in notes[part * NOTES_PER_PACKET : (part + 1) * NOTES_PER_PACKET]:
             values += (note.tick, note.pitch, note.velocity, note.length)
+        yield encode(address, values)
+
+
+def part_packets(address: str, bar: int, notes: Sequence[Note], channels: Sequence[int]) -> Iterator[bytes]:
+    """A bar of several parts: as bar_packets, with the MIDI channel of each note after its length.
+
+    channels: of parts 1-16; a note without one has channel 0.
+    """
+    packets = max(1, -(-len(notes) // PART_NOTES_PER_PACKET))
+    for packet in range(packets):
+        values = [bar, packet + 1, packets]
+        for note in notes[packet * PART_NOTES_PER_PACKET : (packet + 1) * PART_NOTES_PER_PACKET]:
+            channel = channels[note.part - 1] if note.part else 0
+            values += (note.tick, note.pitch, note.velocity, note.length, channel)
         yield encode(address, values)
 
 

@@ -14,7 +14,7 @@ from bridge.players.plan import Offers, Plan, fitted, offer_of
 from bridge.players.track import Track
 from bridge.players.trade import Trade
 from engines.errors import SidemanError
-from engines.music import TICKS_PER_BEAT, Note
+from engines.music import TICKS_PER_BEAT, Note, Phrase
 from engines.parameter import Parameters, Value
 
 SPARE_SHARE = 0.25
@@ -53,6 +53,7 @@ class Ahead:
         self.begun = False
         self.holding = False
         self._later: dict[str, Value] = {}  # changes for the bar after the next, when the next can be changed no more
+        self._loop: Phrase | None = None  # what is held
         self._song = song
         self._deadlines = deadlines
         self._asking = asking
@@ -83,7 +84,7 @@ class Ahead:
 
     def afresh(self) -> None:
         """Nothing is wanted any more, and a trade begins again."""
-        self._later = {}
+        self._later, self._loop = {}, None
         self._trade.afresh()
 
     def deaf(self) -> None:
@@ -107,20 +108,26 @@ class Ahead:
         later = {} if listen else self._later
         if not listen:
             self._later = {}
+        if later.pop("undo", False):
+            self._track.undo()
         every = int(self.parameters["fill_every"])
         due = every > 0 and (span.number + 1) % every == 0
-        self.next = Plan(span, take=int(later.get("take", 0)), fill=due or "fill" in later, vary="vary" in later)
-        self.next.listen = listen
-        if self.holding or "again" in later:
-            self._keep(self.next)
+        plan = self.next = Plan(span, take=int(later.get("take", 0)), fill=due or "fill" in later, vary="vary" in later)
+        plan.listen, plan.wished = listen, not later.keys() <= {"again"}
+        if self.holding:
+            self._keep(plan, lead_back=plan.wished)
+        elif "again" in later:
+            self._keep(plan)
 
     def move(self, span: BarSpan) -> None:
         """The next bar is this one instead, with the same wishes."""
         if self.next is None:
             return
         self.next = replace(self.next, span=span, phrase=None, stale=False, failed=False)
-        if self.next.kept is not None:
-            self.next.kept = fitted(self.next.kept, span.length_ticks)
+        for name in ("kept", "following"):
+            phrase = getattr(self.next, name)
+            if phrase is not None:
+                setattr(self.next, name, fitted(phrase, span.length_ticks))
         self.offer()
         self.request()
 
@@ -131,12 +138,34 @@ class Ahead:
             return
         for name, value in changes.items():
             setattr(self.next, name, value)
+        self.next.wished = True
+        if self.holding and self.next.kept is not None:
+            self._keep(self.next, lead_back=True)
         self.remake()
 
     def vary(self) -> None:
         """Something other than what would come: another take of it."""
         take = self._later.get("take", self.next.take if self.next else 0)
         self.change(vary=True, take=int(take) + 1)
+
+    def undo(self) -> None:
+        """As if the last wish had not been: it is not fulfilled, or else the engine goes on from before its bar.
+
+        Raises SidemanError if there is none.
+        """
+        plan = self.next
+        if self._later.keys() - {"undo"}:
+            self._later = {}
+        elif plan is None or not self.fits(plan):
+            self._later = {"undo": True}
+        elif plan.wished or (plan.kept is not None and not self.holding):
+            self.start(plan.span)
+            self.offer()
+            self.request()
+        elif self._track.undo():
+            self.remake()
+        else:
+            raise SidemanError("there is nothing to undo")
 
     def again(self) -> None:
         """The bar that sounds, once more."""
@@ -151,14 +180,14 @@ class Ahead:
         """Loop the bar that sounds, or go on."""
         if on == self.holding:
             return
-        self.holding = on
+        self.holding, self._loop = on, None
         plan = self.next
         if plan is None:
             return
         if on:
             self._keep(plan)
         else:
-            plan.kept = None
+            plan.kept = plan.following = None
         self.offer()
         self.request()
 
@@ -185,8 +214,13 @@ class Ahead:
             self.offer()
             self.request()
 
-    def _keep(self, plan: Plan) -> None:
-        plan.kept = self._track.last(plan.span.length_ticks)
+    def _keep(self, plan: Plan, *, lead_back: bool = False) -> None:
+        """Bring the bar that sounds once more, or what is held; lead_back: a new bar first, which leads back to it."""
+        kept = self._track.last(plan.span.length_ticks)
+        if self.holding:
+            self._loop = self._loop or kept
+            kept = self._loop and fitted(self._loop, plan.span.length_ticks)
+        plan.kept, plan.following = (None, kept) if lead_back else (kept, None)
 
     # What is heard
 
@@ -230,7 +264,7 @@ class Ahead:
             if not plan.failed:
                 self._request_spare(plan)
         elif state is None:
-            self._asking.prime(self._track.history)
+            self._asking.prime(self._track.history(self._ears))
         else:
             plan.stale = False
             self.ask(plan, state)
@@ -248,9 +282,12 @@ class Ahead:
         parameters = {name: self.parameters[name] for name in self.engine_parameters}
         keep = self._track.states(self._offers)
         listens = self.live and fill_tick is None
+        span = plan.span
+        first_bar = self._track.told_bar if fill_tick is None else span.number - 1
         self._asking.bar(
             plan, after, parameters, keep=keep, live=self.live, fill_tick=fill_tick, spare=spare,
             heard=self._heard(plan) if listens else (), told=self._ears.now if listens else self._track.told,
+            band=self._ears.band(first_bar, span.number, span.start_tick),
         )  # fmt: skip
 
     def offer(self) -> None:

@@ -71,14 +71,15 @@ class Asking:
         keep: tuple[int, ...],
         live: bool,
         heard: tuple[Note, ...] = (),
+        band: tuple[Note, ...] = (),
         told: int = 0,
         fill_tick: int | None = None,
         spare: bool = False,
     ) -> None:
         """Have a bar made after a state; keep: the other states that are wanted.
 
-        live: the bar has a time; heard: see Request; told, fill_tick, spare: see Asked. Without the latter two it is
-        the plan's own bar that is made.
+        live: the bar has a time; heard, band: see Request; told, fill_tick, spare: see Asked. Without the latter two it
+        is the plan's own bar that is made.
         """
         span = plan.span
         request = Request(
@@ -93,6 +94,8 @@ class Asking:
             fill=plan.fill,
             vary=plan.vary,
             heard=heard,
+            band=band,
+            following=plan.following,
             time_left_s=self._deadlines.left_s(span) if live else self._song.seconds(span.length_ticks),
         )
         asked = self._ask(plan if fill_tick is None and not spare else None, told, fill_tick, spare)

@@ -51,8 +51,8 @@ class Deadlines:
         return left_s - MARGIN_S - (self.bar_s if cost_s is None else cost_s)
 
     def left_s(self, span: BarSpan) -> float:
-        """Time until a bar starts."""
-        return max(0.0, (self._song.ns_at(span.start_tick) - self._now_ns()) / 1e9)
+        """Time in which a bar has to be made, so that it is where it is played from when it starts."""
+        return max(0.0, (self._song.ns_at(span.start_tick) - self._now_ns()) / 1e9 - MARGIN_S)
 
     def next_beat(self, span: BarSpan) -> int | None:
         """The song tick of the first beat in a bar, but its first, that what is asked for now can begin on.

@@ -41,6 +41,7 @@ def nodes_of(player: Player) -> tuple[Node, ...]:
         *(value(parameter) for parameter in player.parameters.table.values()),
         node("again", "nothing", "the bar that sounds, once more", act=lambda _: planner.again()),
         node("vary", "nothing", "something other than what would come", act=lambda _: planner.vary()),
+        node("undo", "nothing", "as if the last take, fill or vary had not been", act=lambda _: planner.undo()),
         node("fill", "nothing", "a fill from the next beat", act=lambda _: planner.fill()),
         node(
             "trade", "bars to listen, bars to answer", "trade fours, or as many as said",
@@ -60,6 +61,7 @@ def nodes_of(player: Player) -> tuple[Node, ...]:
         ),
         node("state", "nothing", "bar, outcome, hits, lates, headroom, next bar to change", get=player.state),
         node("bar", "nothing", "a bar before it sounds: bar, part, parts, tick, pitch, velocity, length ..."),
+        node("parts", "nothing", "a bar of several parts: as bar, and the MIDI channel of each note after its length"),
         node("note", "nothing", "a note as it sounds"),
         node("loop", "nothing", "a bar of audio before it sounds: bar, WAV file, tempo, beats"),
     )  # fmt: skip

@@ -8,13 +8,19 @@ from dataclasses import dataclass, replace
 from msgspec import structs
 
 from bridge.messages.stage import Chunk, Outcome
+from bridge.players.band import Band
 from bridge.players.grid import BarSpan
 from bridge.players.policy import Listener
 from engines.music import Phrase
+from engines.notes.roles import DRUMS
 from engines.parameter import Value
 
-WANTED: tuple[Outcome, ...] = ("hit", "hold", "listen")
-"""Outcomes that are what was asked for."""
+WANTED: tuple[Outcome, ...] = ("hit", "cut", "hold", "listen")
+"""Outcomes that are, as far as there was time, what was asked for: nothing better will come."""
+
+
+DRUM_PARTS = (0, DRUMS + 1)
+"""Parts whose pitches are drums, where a set maps those."""
 
 
 @dataclass(slots=True)
@@ -22,7 +28,9 @@ class Plan:
     """The next bar, as it is to be.
 
     listen: the player is silent, and hears the others
+    wished: the performer has asked for a take, a fill or something different; undo goes back to before it
     kept: the bar that hold or again brings back instead of a new one
+    following: in a held loop, the bar that comes again after this one
     phrase, state: what was made, and the worker's state after it; told: up to where it had been told what was heard
     stale: the performer has changed something since it was asked for
     failed: the engine could not make it
@@ -32,8 +40,10 @@ class Plan:
     take: int = 0
     fill: bool = False
     vary: bool = False
+    wished: bool = False
     listen: bool = False
     kept: Phrase | None = None
+    following: Phrase | None = None
     phrase: Phrase | None = None
     state: int | None = None
     told: int = 0
@@ -48,13 +58,19 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A chunk as it was sent. told: see Plan; replaces: the offer whose rest it takes over in mid-bar."""
+    """A chunk as it was sent.
+
+    told, wished: see Plan; aside: the engine goes on as if it had not been played; replaces: the offer whose rest it
+    takes over in mid-bar
+    """
 
     span: BarSpan
     outcome: Outcome
     phrase: Phrase
     state: int | None = None
     told: int = 0
+    wished: bool = False
+    aside: bool = False
     replaces: Offer | None = None
 
 
@@ -80,11 +96,16 @@ def offer_of(plan: Plan, late: Value, last: Phrase | None, spare: Phrase | None)
     """
     span = plan.span
     if plan.listen:
-        return Offer(span, "listen", Phrase(span.length_ticks))
+        return Offer(span, "listen", Phrase(span.length_ticks), aside=True)
     if plan.kept is not None:
-        return Offer(span, "hold", plan.kept)
-    if plan.phrase is not None:
-        return Offer(span, "hit", plan.phrase, plan.state, plan.told)
+        return Offer(span, "hold", plan.kept, aside=True)
+    if plan.phrase is not None and plan.phrase.cut_tick != 0:
+        whole = plan.phrase.cut_tick is None
+        phrase = plan.phrase if whole else mended(plan.phrase, late, last, spare)
+        return Offer(
+            span, "hit" if whole else "cut", phrase, plan.state, plan.told,
+            wished=plan.wished, aside=plan.following is not None,
+        )  # fmt: skip
     if late == "alternate" and spare is not None:
         return Offer(span, "alternate", fitted(spare, span.length_ticks))
     if late != "rest" and last is not None and (last.notes or last.loop):
@@ -95,13 +116,19 @@ def offer_of(plan: Plan, late: Value, last: Phrase | None, spare: Phrase | None)
 class Offers:
     """The chunks of one player that may still play, by their ids.
 
-    pitches: the engine's to those that are sent, where they differ.
+    pitches: of drums, the engine's to those that are sent, where they differ; band: is told what will be played
     """
 
     def __init__(
-        self, player: str, pitches: Mapping[int, int], to_stage: Callable[[Chunk], None], listener: Listener
+        self,
+        player: str,
+        pitches: Mapping[int, int],
+        to_stage: Callable[[Chunk], None],
+        listener: Listener,
+        band: Band,
     ) -> None:
         self._player = player
+        self._band = band
         self._pitches = pitches
         self._to_stage = to_stage
         self._listener = listener
@@ -113,6 +140,7 @@ class Offers:
         self._id += 1
         self._offers[self._id] = offer
         span, phrase = offer.span, self._mapped(offer.phrase)
+        self._band.plays(self._player, span, offer.phrase)
         self._to_stage(
             Chunk(
                 player=self._player,
@@ -141,6 +169,7 @@ class Offers:
     def began(self, offer: Offer) -> None:
         """A bar has begun: earlier offers are history, and who listens ahead hears now of one that was not made."""
         number = offer.span.number
+        self._band.plays(self._player, offer.span, offer.phrase)
         self._offers = {id_: kept for id_, kept in self._offers.items() if kept.span.number >= number}
         if offer.outcome not in WANTED:
             self._listener.on_offer(self._player, offer.span, self._mapped(offer.phrase))
@@ -156,18 +185,34 @@ class Offers:
     def clear(self) -> None:
         """The epoch is over."""
         self._offers.clear()
+        self._band.forget(self._player)
 
     def _mapped(self, phrase: Phrase) -> Phrase:
         if not self._pitches:
             return phrase
         to = self._pitches
-        mapped = (structs.replace(note, pitch=to.get(note.pitch, note.pitch)) for note in phrase.notes)
+        mapped = (
+            structs.replace(note, pitch=to.get(note.pitch, note.pitch)) if note.part in DRUM_PARTS else note
+            for note in phrase.notes
+        )
         return structs.replace(phrase, notes=tuple(sorted(mapped)))
 
 
 def fitted(phrase: Phrase, length: int) -> Phrase:
     """The phrase in a bar of another length: what lies beyond it is left out, its loop as well as its notes."""
     return Phrase(length, tuple(note for note in phrase.notes if note.tick < length), phrase.loop)
+
+
+def mended(phrase: Phrase, late: Value, last: Phrase | None, spare: Phrase | None) -> Phrase:
+    """A bar that is cut: what was made of it, its notes ended at the cut, and from there on what the late policy says.
+
+    last, spare: as for offer_of.
+    """
+    cut = phrase.cut_tick or 0
+    ended = tuple(structs.replace(note, length=max(1, min(note.length, cut - note.tick))) for note in phrase.notes)
+    begun = Phrase(phrase.length, ended, phrase.loop)
+    rest = spare if late == "alternate" and spare is not None else last if late != "rest" else None
+    return begun if rest is None else spliced(begun, fitted(rest, phrase.length), cut)
 
 
 def spliced(before: Phrase, after: Phrase, at: int) -> Phrase:

@@ -15,6 +15,7 @@ from bridge.messages.stage import BarStarted, Chunk, Refused
 from bridge.messages.worker import Generate, Made, Prime
 from bridge.players.ahead import Ahead
 from bridge.players.asking import Asking
+from bridge.players.band import Band
 from bridge.players.deadline import Deadlines
 from bridge.players.grid import BarSpan, Song
 from bridge.players.plan import Offer, Offers, Plan, spliced
@@ -27,7 +28,7 @@ class Planner:
     """One player's bars.
 
     parameters: the engine's (named in `engine_parameters`) and the player's own; pitches: General MIDI to what is sent
-    to_stage, to_worker: send; now_ns: perf_counter_ns; ears: what the player hears
+    to_stage, to_worker: send; now_ns: perf_counter_ns; ears: what the player hears; band: who hears it
     on_cued: called when `cued` may have changed
     """
 
@@ -45,6 +46,7 @@ class Planner:
         listener: Listener,
         now_ns: Callable[[], int],
         ears: Ears | None = None,
+        band: Band | None = None,
     ) -> None:
         self.counters = Counters()
         self.on_cued: Callable[[], None] = lambda: None
@@ -52,7 +54,7 @@ class Planner:
         self._song = song
         self._listener = listener
         self._now_ns = now_ns
-        self._offers = Offers(player, pitches, to_stage, listener)
+        self._offers = Offers(player, pitches, to_stage, listener, band or Band())
         self._deadlines = Deadlines(song, now_ns)
         self._asking = Asking(song, self._deadlines, seed, to_worker, now_ns)
         self._track = Track()
@@ -65,7 +67,8 @@ class Planner:
 
         # What the performer asks of the next bar alone; bridge.players.ahead says what each does.
         self.again, self.vary, self.hold, self.changed = ahead.again, ahead.vary, ahead.hold, ahead.remake
-        self.trade, self.your_turn, self.last_call_s = ahead.trade, ahead.your_turn, ahead.last_call_s
+        self.undo, self.trade, self.your_turn = ahead.undo, ahead.trade, ahead.your_turn
+        self.last_call_s = ahead.last_call_s
 
     @property
     def parameters(self) -> Parameters:
@@ -117,6 +120,7 @@ class Planner:
         ahead.deaf()
         self._offers.clear()
         span = self._song.grid.bar_at(position_tick)
+        track.told_bar = span.number
         again = track.current
         if afresh:
             track.afresh()
@@ -190,7 +194,7 @@ class Planner:
         if message.epoch != self._ahead.epoch or offer is None:
             return
         if offer.replaces is not None and self.current is not None and offer.span == self.current.span:
-            self._track.turned(offer.replaces)
+            self._track.turned_back(offer.replaces)
             self._ahead.change(fill=True)
             return
         plan = self.next
@@ -238,7 +242,8 @@ class Planner:
         if asked.fill_tick is not None:
             self._fill_made(message, asked.fill_tick)
         elif plan is not None and asked.plan is plan:
-            plan.phrase, plan.state, plan.told = message.phrase, message.id, asked.told
+            if message.phrase.cut_tick is None or plan.phrase is None or plan.phrase.cut_tick is not None:
+                plan.phrase, plan.state, plan.told = message.phrase, message.id, asked.told  # a whole bar is not cut
             if plan.kept is None and not plan.listen:
                 self._ahead.offer()
             self.on_cued()
@@ -269,7 +274,6 @@ class Planner:
         phrase = spliced(current.phrase, message.phrase, tick - current.span.start_tick)
         offer = Offer(current.span, "hit", phrase, message.id, replaces=current)
         self._track.turned(offer)
-        self._track.state = message.id
         self._offers.send(self._ahead.epoch, offer, from_tick=tick)
         self._ahead.remake()
 

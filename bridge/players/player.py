@@ -12,6 +12,7 @@ from bridge.control.surface import ROOT, Node
 from bridge.files.loopwav import SessionLoops
 from bridge.messages.stage import Mix, Mute
 from bridge.messages.worker import Failed, Generate, Load, Made, Prime, Primed, WorkerReady
+from bridge.players.band import Band
 from bridge.players.grid import Song
 from bridge.players.nodes import nodes_of
 from bridge.players.planner import Planner
@@ -38,9 +39,11 @@ class Player:
         listener: Listener,
         now_ns: Callable[[], int],
         hearing: Hearing,
+        band: Band,
         loops: SessionLoops,
     ) -> None:
         self.name = name
+        self._band = band
         self.config = config
         self.muted = False
         self.description = ""
@@ -65,13 +68,19 @@ class Player:
             to_worker=self._send_worker,
             listener=listener,
             now_ns=now_ns,
-            ears=Ears(hearing, config.hears),
+            ears=Ears(hearing, config.heard_inputs(), band, config.heard_players()),
+            band=band,
         )
 
     @property
     def parameters(self) -> Parameters:
         """The engine's and the player's own, with their values."""
         return self.planner.parameters
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """The MIDI channel of each of its parts, from part 1 on."""
+        return self.config.setup(self.name).channels
 
     @property
     def worker_pid(self) -> int | None:
@@ -145,6 +154,7 @@ class Player:
     def mute(self, on: bool) -> None:
         """Silence the player at once, or let it out again."""
         self.muted = on
+        self._band.mute(self.name, on)
         self._to_stage(Mute(self.name, on))
 
     def swap(self, bundle: object) -> None:

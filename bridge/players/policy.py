@@ -47,6 +47,7 @@ class Counters:
     """How a player's bars ended. Headroom is the time left when a bar arrived, as a share of the bar's length."""
 
     hit: int = 0
+    cut: int = 0
     alternate: int = 0
     repeat: int = 0
     rest: int = 0
@@ -58,14 +59,14 @@ class Counters:
 
     @property
     def late(self) -> int:
-        """Bars that were not made in time."""
-        return self.alternate + self.repeat + self.rest
+        """Bars that were not made in time, or not whole."""
+        return self.cut + self.alternate + self.repeat + self.rest
 
     def counts(self) -> dict[Outcome, int]:
         """Bars of each outcome."""
         return {
-            "hit": self.hit, "alternate": self.alternate, "repeat": self.repeat, "rest": self.rest, "hold": self.hold,
-            "listen": self.listen,
+            "hit": self.hit, "cut": self.cut, "alternate": self.alternate, "repeat": self.repeat, "rest": self.rest,
+            "hold": self.hold, "listen": self.listen,
         }  # fmt: skip
 
     def count(self, outcome: Outcome, headroom: float | None = None) -> None:

@@ -25,6 +25,7 @@ Action = Literal[
     "fill",
     "again",
     "vary",
+    "undo",
     "hold",
     "mute",
     "denser",
@@ -54,6 +55,7 @@ KEYS = (
     Key((b"f",), "f", "fill", "a fill, from the next beat"),
     Key((b"a",), "a", "again", "this bar once more"),
     Key((b"v",), "v", "vary", "something other than what would come"),
+    Key((b"u",), "u", "undo", "as if the last wish had not been"),
     Key((b"h",), "h", "hold", "loop this bar, or go on"),
     Key((b"\x1b[A", b"\x1bOA", b"]"), "↑", "denser", "busier"),
     Key((b"\x1b[B", b"\x1bOB", b"["), "↓", "sparser", "sparser"),
@@ -190,7 +192,7 @@ class Keys:
 
     def _act(self, action: Action) -> None:
         player = f"/sideman/{self._player}"
-        if action in ("fill", "again", "vary"):
+        if action in ("fill", "again", "vary", "undo"):
             self._surface.set(f"{player}/{action}", 1)
         elif action in ("hold", "mute"):
             self._turn(f"{player}/{action}", not self._surface.get(f"{player}/{action}"))

@@ -22,6 +22,7 @@ from engines.bundle import Bundle
 from engines.engine import Played, Request
 from engines.errors import SidemanError
 from engines.music import Meter, Note, Phrase
+from engines.notes.roles import ROLE_NAMED, ROLE_OF_CHANNEL
 from engines.parameter import Parameter, Parameters
 
 BAR, BEAT = 3840, 960
@@ -32,6 +33,11 @@ def on(tick: int, pitch: int = 60, velocity: int = 100, input_: str = KEYS, chan
     return HeardEvent(input_, (0x90 + channel - 1, pitch, velocity), 0, tick, tick)
 
 
+def keys(tick: int, pitch: int, velocity: int, length: int) -> Note:
+    """A note that came on channel 1: it is the piano's."""
+    return Note(tick, pitch, velocity, length, ROLE_NAMED["piano"] + 1)
+
+
 def off(tick: int, pitch: int = 60, input_: str = KEYS, channel: int = 1) -> HeardEvent:
     return HeardEvent(input_, (0x80 + channel - 1, pitch, 0), 0, tick, tick)
 
@@ -39,7 +45,7 @@ def off(tick: int, pitch: int = 60, input_: str = KEYS, channel: int = 1) -> Hea
 def test_ons_and_offs_become_notes_in_stage_ticks() -> None:
     hearing = Hearing()
     hearing.take([on(100), on(150, 64, 80), off(300), on(350, 64, 0)])
-    assert hearing.since(0, frozenset({KEYS}), 400) == (Note(100, 60, 100, 200), Note(150, 64, 80, 200))
+    assert hearing.since(0, frozenset({KEYS}), 400) == (keys(100, 60, 100, 200), keys(150, 64, 80, 200))
 
 
 def test_only_what_came_since_and_what_sounded_since() -> None:
@@ -47,21 +53,22 @@ def test_only_what_came_since_and_what_sounded_since() -> None:
     hearing.take([on(0, 60), on(10, 62), off(20, 60)])
     then = hearing.count
     hearing.take([off(900, 62), on(1000, 65)])
-    assert hearing.since(then, frozenset({KEYS}), 1100) == (Note(10, 62, 100, 890), Note(1000, 65, 100, 100))
-    assert hearing.since(hearing.count, frozenset({KEYS}), 1200) == (Note(1000, 65, 100, 200),)  # it is held
+    assert hearing.since(then, frozenset({KEYS}), 1100) == (keys(10, 62, 100, 890), keys(1000, 65, 100, 100))
+    assert hearing.since(hearing.count, frozenset({KEYS}), 1200) == (keys(1000, 65, 100, 200),)  # it is held
 
 
 def test_inputs_and_channels_do_not_end_each_others_notes() -> None:
     hearing = Hearing()
     hearing.take([on(0), on(0, input_="bass"), on(5, channel=2), off(100), off(200, input_="bass")])
-    assert hearing.since(0, frozenset({"bass"}), 500) == (Note(0, 60, 100, 200),)
-    assert hearing.since(0, frozenset({KEYS}), 500) == (Note(0, 60, 100, 100), Note(5, 60, 100, 495))
+    assert hearing.since(0, frozenset({"bass"}), 500) == (keys(0, 60, 100, 200),)
+    mallets = Note(5, 60, 100, 495, ROLE_OF_CHANNEL[2] + 1)
+    assert hearing.since(0, frozenset({KEYS}), 500) == (keys(0, 60, 100, 100), mallets)
 
 
 def test_a_pitch_struck_again_ends_the_note_before_and_other_messages_are_no_notes() -> None:
     hearing = Hearing()
     hearing.take([on(0), HeardEvent(KEYS, (0xB0, 60, 9), 0, 5, 5), on(50), off(80), off(90)])
-    assert hearing.since(0, frozenset({KEYS}), 99) == (Note(0, 60, 100, 50), Note(50, 60, 100, 30))
+    assert hearing.since(0, frozenset({KEYS}), 99) == (keys(0, 60, 100, 50), keys(50, 60, 100, 30))
 
 
 def test_a_flood_is_bounded_and_forgetting_forgets() -> None:
@@ -180,7 +187,7 @@ def test_what_was_played_reaches_the_request_in_ticks_from_its_bar() -> None:
     rig.play(delay_ms=250)  # so that the song's ticks are not the stage's
     rig.until(2 * BEAT)
     rig.hear(on(BEAT), off(BEAT + 100))
-    assert rig.engine.told[-1] == (1, (Note(BEAT - BAR, 60, 100, 100),))
+    assert rig.engine.told[-1] == (1, (keys(BEAT - BAR, 60, 100, 100),))
     rig.until(BAR + BEAT)
     assert not rig.engine.told[-1][1]  # each note is told once
     rig.hear(on(BAR + 10, 64))
@@ -201,7 +208,7 @@ def test_what_was_heard_during_a_held_bar_is_told_when_the_music_goes_on() -> No
     rig.until(2 * BAR + BEAT)
     rig.planner.hold(False)
     rig.answer()
-    assert rig.engine.told[-1] == (3, (Note(BEAT - 3 * BAR, 60, 100, 9),))
+    assert rig.engine.told[-1] == (3, (keys(BEAT - 3 * BAR, 60, 100, 9),))
 
 
 @pytest.mark.parametrize("late", ["repeat", "rest", "alternate"])

@@ -154,7 +154,8 @@ def test_one_bar_ahead() -> None:
     assert rig.left[:5] == [(0, 0, 50), (960, 0, 50), (1920, 0, 50), (2880, 0, 50), (3840, 1, 50)]
     assert [report.headroom > 0.98 for report in rig.reports] == [False, True, True, True]  # the first is due at once
     assert rig.ahead == [0, 1, 2, 3, 4]
-    assert rig.planner.counters.counts() == {"hit": 4, "alternate": 0, "repeat": 0, "rest": 0, "hold": 0, "listen": 0}
+    counts = rig.planner.counters.counts()
+    assert counts.pop("hit") == 4 and set(counts.values()) == {0}
 
 
 @pytest.mark.parametrize(

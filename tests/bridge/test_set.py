@@ -72,7 +72,7 @@ def test_players_keep_their_order_and_fields() -> None:
         ("[players.drums.map]\nkick = 128", "players.drums.map: takes a whole number <= 127"),
         ("[players.drums]\nhears = ['keys']", "players.drums.hears: there is no input keys; there are none"),
         ("[players.a]\nhears = ['b']\n[players.b]", "players.a.hears: there is no input b; there are none; another"),
-        ("[players.a]\nhears = ['player:a']\n[players.b]", "players.a.hears: there is no other player a; did you mean"),
+        ("[players.a]\nhears = ['player:a']\n[players.b]", "players.a.hears: there is no other player a; there are b"),
         ("[players.a.channels]\nbas = 2", "players.a.channels: there is no seat bas; did you mean bass?"),
         ("[players.a.channels]\nbass = 0", "players.a.channels: takes a whole number >= 1"),
         ("[players.a.programs]\nbass = 128", "players.a.programs: takes a whole number <= 127"),
