@@ -1,4 +1,4 @@
-"""The terminal view: each bar as a drum grid while it plays, with its outcome, headroom and the counts so far.
+"""The terminal view: each bar as a grid while it plays, with its outcome, headroom and the counts so far.
 
 On a terminal it is a panel that is drawn in place; elsewhere each bar is one line. The player never waits for whoever
 reads: a terminal that takes no more (Ctrl-S) misses frames, the music goes on.
@@ -11,28 +11,13 @@ import queue
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TextIO
 
 from bridge.messages.stage import Outcome
-from engines.music import DRUM_OF_PITCH, DRUMS, STEP_TICKS, Meter, Note
-
-ROWS = ("crash", "ride", "open_hat", "closed_hat", "high_tom", "mid_tom", "floor_tom", "snare", "kick")
-"""From top to bottom, as in drum notation."""
-
-LETTERS = {
-    "kick": "K", "snare": "S", "closed_hat": "h", "open_hat": "o", "floor_tom": "t", "mid_tom": "t", "high_tom": "t",
-    "crash": "C", "ride": "r",
-}  # fmt: skip
-"""One letter an instrument for the one-line form; where several are hit, the first of these words wins."""
-LOUDEST_FIRST = ("kick", "snare", "crash", "floor_tom", "mid_tom", "high_tom", "open_hat", "ride", "closed_hat")
-
-GHOST_BELOW, ACCENT_FROM = 48, 104
-"""Velocities: a hit is drawn o, x or X."""
-
-NAME_WIDTH = max(len(drum.name) for drum in DRUMS)
-
+from bridge.terminal.grids import NAME_WIDTH, grid, one_line, spaced
+from engines.music import Meter, Note
 
 WANTED: tuple[Outcome, ...] = ("hit", "hold", "listen")
 """Outcomes that are what was wanted; the others count as late."""
@@ -210,12 +195,14 @@ class PanelView:
         if not self._bars:
             return "", 0
         width, height = self._size()
-        roomy = (len(ROWS) + 1) * len(self._bars) + 2 + bool(self._sync) <= height and width >= NAME_WIDTH + 30
+        grids = [grid(shown.meter, shown.notes) for shown in self._bars.values()]
+        needed = sum(len(rows) + 1 for rows in grids) + 2 + bool(self._sync)
+        roomy = needed <= height and width >= NAME_WIDTH + 30
         lines = [self._sync] if self._sync else []
-        for shown in self._bars.values():
+        for shown, rows in zip(self._bars.values(), grids, strict=True):
             lines.append(heading(shown))
             indented = " " * (NAME_WIDTH + 2) + one_line(shown.meter, shown.notes)
-            lines += grid(shown.meter, shown.notes) if roomy else [indented]
+            lines += rows if roomy else [indented]
         lines.append(self._foot())
         return "".join(f"\x1b[2K{line[: width - 1]}\n" for line in lines) + "\x1b[J", len(lines)
 
@@ -223,7 +210,7 @@ class PanelView:
         """The playhead, below the grid's first player."""
         meter = next(iter(self._bars.values())).meter
         cells = ["^" if step == self._step else " " for step in range(meter.steps)]
-        return " " * (NAME_WIDTH + 2) + _spaced(meter, cells)
+        return " " * (NAME_WIDTH + 2) + spaced(meter, cells)
 
     def _up(self) -> str:
         return f"\x1b[{self._height}F" if self._height else ""
@@ -239,42 +226,6 @@ def heading(shown: ShownBar) -> str:
     )
 
 
-def grid(meter: Meter, notes: Sequence[Note]) -> list[str]:
-    """Nine lines, an instrument each, a column a sixteenth, a gap at each beat: o soft, x middling, X loud."""
-    cells = {name: ["-"] * meter.steps for name in ROWS}
-    for name, step, velocity in _placed(meter, notes):
-        cells[name][step] = "o" if velocity < GHOST_BELOW else "X" if velocity >= ACCENT_FROM else "x"
-    return [f"{name.replace('_', ' '):>{NAME_WIDTH}}  {_spaced(meter, cells[name])}" for name in ROWS]
-
-
-def one_line(meter: Meter, notes: Sequence[Note]) -> str:
-    """A bar in one line, a letter a sixteenth."""
-    cells = ["-"] * meter.steps
-    ranks = [len(LOUDEST_FIRST)] * meter.steps
-    for name, step, _ in _placed(meter, notes):
-        rank = LOUDEST_FIRST.index(name)
-        if rank < ranks[step]:
-            cells[step], ranks[step] = LETTERS[name], rank
-    return _spaced(meter, cells)
-
-
 def printable(text: str) -> str:
     """Text from anywhere without what could steer a terminal, in one line."""
     return "".join(letter if letter.isprintable() else " " for letter in text)
-
-
-def _placed(meter: Meter, notes: Sequence[Note]) -> list[tuple[str, int, int]]:
-    """(instrument, step, velocity) of the drums among the notes, softest first."""
-    placed = []
-    for note in sorted(notes, key=lambda note: note.velocity):
-        index = DRUM_OF_PITCH.get(note.pitch)
-        if index is not None and meter.steps:
-            step = min(max((note.tick + STEP_TICKS // 2) // STEP_TICKS, 0), meter.steps - 1)
-            placed.append((DRUMS[index].name, step, note.velocity))
-    return placed
-
-
-def _spaced(meter: Meter, cells: Sequence[str]) -> str:
-    """Cells with a gap before each beat of the metre (each quarter's worth at least two steps wide)."""
-    beat = max(meter.beat_ticks // STEP_TICKS, 2)
-    return " ".join("".join(cells[i : i + beat]) for i in range(0, len(cells), beat))

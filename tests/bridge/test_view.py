@@ -8,8 +8,10 @@ import re
 import select
 from pathlib import Path
 
-from bridge.terminal.view import LineView, PanelView, ShownBar, grid, heading, one_line, open_view
+from bridge.terminal.grids import grid, one_line
+from bridge.terminal.view import LineView, PanelView, ShownBar, heading, open_view
 from engines.music import Meter, Note
+from engines.notes.roles import ROLE_NAMED
 
 BEAT = 960
 
@@ -189,3 +191,20 @@ def test_a_terminal_that_takes_no_more_is_not_waited_for() -> None:
         view.close()
     assert last.endswith(b"\x1b[J")
     os.close(ours)
+
+
+def test_a_band_has_a_line_for_each_seat_that_plays() -> None:
+    drums, bass, piano = (ROLE_NAMED[name] + 1 for name in ("drums", "bass", "piano"))
+    notes = (
+        Note(0, 36, 100, 60, drums),
+        Note(0, 40, 90, 960, bass),
+        Note(0, 60, 80, 480, piano),
+        Note(10, 64, 80, 480, piano),
+        Note(1920, 66, 80, 5000, piano),
+    )
+    assert grid(Meter(4, 4), notes) == [
+        "     piano  E.-- ---- f... ....",
+        "      bass  E... ---- ---- ----",
+        "     drums  x--- ---- ---- ----",
+    ]
+    assert one_line(Meter(4, 4), notes) == "4--- ---- 1--- ----"
