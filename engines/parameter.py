@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterable
 from typing import Literal
@@ -47,7 +48,9 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
         """
         checked = self._converted(value)
         if checked is None:
-            raise SidemanError(f"{self.name} takes {self.takes}, not {_short(value)}")
+            near = difflib.get_close_matches(str(value)[:40], self.choices, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise SidemanError(f"{self.name} takes {self.takes}, not {_short(value)}{hint}")
         return checked
 
     @property
@@ -63,7 +66,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
     def _converted(self, value: object) -> Value | None:
         if self.kind == "choice":
-            return value if isinstance(value, str) and value in self.choices else None
+            return self._choice(value) if isinstance(value, str) else None
         if isinstance(value, str):
             word = value.strip().lower()
             if self.kind == "bool" and word in ("true", "false", "on", "off"):
@@ -81,6 +84,13 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
         if self.kind == "float":
             return float(value)
         return int(value) if value == int(value) else None
+
+    def _choice(self, word: str) -> str | None:
+        """The choice that a word means, whatever its case where that leaves no doubt."""
+        if word in self.choices:
+            return word
+        found = [choice for choice in self.choices if choice.casefold() == word.strip().casefold()]
+        return found[0] if len(found) == 1 else None
 
 
 class Parameters:

@@ -6,6 +6,9 @@ import argparse
 import re
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
+
+from msgspec import structs
 
 from bridge.players.worker import check_chunk, one_line
 from engines.bundle import find
@@ -24,6 +27,9 @@ SHARE_OF_A_BAR = 0.25
 
 HEARD = tuple(Note(tick, 12 + i % 100, 1 + i % 127, 1 + i * 40) for i, tick in enumerate(range(-16_000, 0, 173)))
 """Four bars of everything, on no grid; some of it sounds on into the bar."""
+
+BAND = tuple(structs.replace(note, part=1 + i % 16) for i, note in enumerate(HEARD))
+"""The same from every seat."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,19 +65,11 @@ def played(
         yield chunk, state
 
 
-def asked(
-    bar: int,
-    meter: Meter,
-    values: dict[str, Value],
-    *,
-    take: int = 0,
-    fill: bool = False,
-    heard: tuple[Note, ...] = (),
-) -> Request:
-    """A request as the planner makes it."""
+def asked(bar: int, meter: Meter, values: dict[str, Value], *, take: int = 0, **more: Any) -> Request:
+    """A request as the planner makes it; more: of its other fields."""
     return Request(
         bar=bar, start_tick=bar * meter.bar_ticks, length_ticks=meter.bar_ticks, meter=meter, tempo_bpm=TEMPO_BPM,
-        parameters=values, seed=SEED, take=take, fill=fill, vary=take > 0, heard=heard,
+        parameters=values, seed=SEED, take=take, vary=take > 0, **more,
     )  # fmt: skip
 
 
@@ -139,12 +137,23 @@ def hears(engine: Engine) -> str:
     for turned in ({}, ends | on):
         state = engine.start(SEED)
         for bar, meter in enumerate(METERS):
-            request = asked(bar, meter, Parameters(engine.parameters).snapshot() | turned, heard=HEARD)
+            values = Parameters(engine.parameters).snapshot() | turned
+            request = asked(bar, meter, values, heard=HEARD, band=BAND if bar else ())
             again, _ = engine.generate(request, state)
             chunk, state = engine.generate(request, state)
             check_chunk(chunk, request)
             if chunk != again:
                 raise SidemanError("it was told of the same notes twice and made two different bars of them")
+    return ""
+
+
+def hurried(engine: Engine) -> str:
+    """Asked for a bar for which there is no time, and for one that leads to a bar that is known, it makes a bar."""
+    values, meter = Parameters(engine.parameters).snapshot(), METERS[0]
+    chunk, state = engine.generate(asked(0, meter, values), engine.start(SEED))
+    after = chunk if isinstance(chunk, Phrase) else Phrase(meter.bar_ticks)
+    for request in (asked(1, meter, values, time_left_s=0.0), asked(1, meter, values, following=after)):
+        check_chunk(engine.generate(request, state)[0], request)
     return ""
 
 
@@ -182,5 +191,6 @@ RULES: dict[str, Callable[[Engine], str]] = {
     "a state is never changed": unchanged,
     "it goes on from what was played": primes,
     "it can be told what is heard": hears,
+    "it takes a bar that is in a hurry, or between two": hurried,
     "it is quick enough": quick,
 }

@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 from engines.drums.bar import INSTRUMENTS, MASKS
 from engines.engine import Request
 from engines.music import STEP_TICKS, Meter, Note
+from engines.notes.roles import BASS, DRUMS
 from engines.randomness import generator
 
 LOCK_STREAM = 2
 
 BASS_BELOW = 60
 """Middle C: what is heard below it is a bass."""
+
+DRUM_PART, BASS_PART = DRUMS + 1, BASS + 1
 
 KICK = 0
 
@@ -49,14 +52,15 @@ def onsets(heard: Iterable[Note], meter: Meter) -> NDArray[np.bool_] | None:
 def allowed(request: Request, tap: bool, lock: float) -> NDArray[np.bool_] | None:
     """The masks that each step may be, bool [steps, 512], at least one in each; None if nothing heard says anything.
 
-    lock: the share of the steps on which the kick is hit where the bass was, and nowhere else.
+    lock: the share of the steps on which the kick is hit where the bass was, and nowhere else. The bass is what was
+    played low on an input, or by another player: by its bass, where it has one.
     """
-    if not request.heard or not (tap or lock > 0.0):
+    if not (request.heard or request.band) or not (tap or lock > 0.0):
         return None
     steps = request.meter.steps
     may = np.ones((steps, MASKS), bool)
     rhythm = onsets(request.heard, request.meter) if tap else None
-    bass = onsets((note for note in request.heard if note.pitch < BASS_BELOW), request.meter) if lock > 0.0 else None
+    bass = onsets(_bass(request), request.meter) if lock > 0.0 else None
     if rhythm is None and bass is None:
         return None
     if rhythm is not None:
@@ -66,3 +70,9 @@ def allowed(request: Request, tap: bool, lock: float) -> NDArray[np.bool_] | Non
         kick = bass if rhythm is None else bass & rhythm
         may &= ~bound[:, None] | (kick[:, None] == _HIT[:, KICK])
     return may
+
+
+def _bass(request: Request) -> list[Note]:
+    """The notes of whoever plays the bass."""
+    played = [note for note in (*request.heard, *request.band) if note.part != DRUM_PART]
+    return [note for note in played if note.part == BASS_PART] or [n for n in played if n.pitch < BASS_BELOW]

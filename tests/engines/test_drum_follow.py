@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
 from numpy.typing import NDArray
 
 from engines.bundle import Bundle, find
@@ -13,6 +14,7 @@ from engines.drums.engine import DrumEngine, DrumState
 from engines.drums.follow import allowed, onsets
 from engines.engine import Request
 from engines.music import Meter, Note
+from engines.notes.roles import ROLE_NAMED
 
 BAR, STEP = 3840, 240
 KICK = 0
@@ -60,6 +62,17 @@ def test_without_anything_heard_nothing_is_asked_and_the_bar_is_the_same() -> No
     assert allowed(request(None), True, 1.0) is None
     assert allowed(request(None, played((0,), pitch=72)), False, 1.0) is None  # no bass
     assert allowed(request(None, played((0,))), False, 0.0) is None
+
+
+def test_the_kick_goes_with_another_players_bass_and_not_with_what_else_is_low() -> None:
+    def part(notes: tuple[Note, ...], name: str) -> tuple[Note, ...]:
+        return tuple(structs.replace(note, part=ROLE_NAMED[name] + 1) for note in notes)
+
+    left_hand, kicks = part(played((1, 5), pitch=40), "piano"), part(played((2,), pitch=36), "drums")
+    bass = part(played((0, 8), pitch=62), "bass")
+    for band, steps in ((left_hand + kicks + bass, [0, 8]), (left_hand + kicks, [1, 5]), (kicks, None)):
+        may = allowed(structs.replace(request(None, ()), band=band), False, 1.0)
+        assert (None if may is None else np.flatnonzero(~may[:, 0]).tolist()) == steps
 
 
 def test_every_step_is_left_at_least_one_mask() -> None:

@@ -20,6 +20,7 @@ MUTE = Parameter(name="kick_mute", kind="bool", default=False)
         (EVERY, 8.0, 8),
         (EVERY, "8", 8),
         (STYLE, "funk", "funk"),
+        (STYLE, " Funk", "funk"),
         (MUTE, 1, True),
         (MUTE, 0.0, False),
         (MUTE, "on", True),
@@ -53,6 +54,16 @@ def test_what_it_cannot_take_is_refused_by_name_and_range(parameter: Parameter, 
     message = str(caught.value)
     assert message.startswith(f"{parameter.name} takes {parameter.takes}")
     assert len(message) < 200
+
+
+def test_of_long_lists_of_words_the_nearest_is_offered_and_case_counts_where_it_tells_two_apart() -> None:
+    chord = Parameter(name="chord", kind="choice", default="C", choices=("free", "heard", "C", "Cm", "CM", "C7"))
+    assert [chord.check(word) for word in ("cm7"[:1], "CM", "Cm", "Heard")] == ["C", "CM", "Cm", "heard"]
+    for word, says in (("cM", "not 'cM'"), ("herd", "not 'herd'; did you mean heard?")):
+        with pytest.raises(SidemanError) as caught:
+            chord.check(word)
+        assert str(caught.value).startswith("chord takes one of free, heard, C, Cm, CM, C7, ")
+        assert says in str(caught.value)
 
 
 def test_a_refused_value_changes_nothing() -> None:
