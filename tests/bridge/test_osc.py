@@ -17,10 +17,11 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 from bridge.control.clients import ERRORS_AT_ONCE, LEASE_S, Clients
 from bridge.control.osc import MESSAGES_PER_WAKE, OscDoor
 from bridge.control.surface import Node, Surface
-from bridge.control.wire import PACKET_BYTES_MAX, bar_packets, encode, parse
+from bridge.control.wire import PACKET_BYTES_MAX, bar_packets, encode, parse, part_packets
 from bridge.players.grid import BarSpan
 from engines.errors import SidemanError
 from engines.music import Meter, Note, Phrase
+from engines.notes.roles import CHANNELS, ROLE_NAMED, ROLES
 
 
 def message(address: str, *arguments: Any) -> bytes:
@@ -163,6 +164,28 @@ def test_events_go_to_those_who_want_them_and_a_bar_comes_in_numbered_parts() ->
     act(scene)
 
 
+def test_a_bar_of_several_parts_comes_as_ever_and_once_more_with_their_channels() -> None:
+    async def scene(stage: Scene) -> None:
+        stage.send(message("/sideman/system/subscribe", "/sideman/x/*"))
+        await stage.receive()
+        bass, keys = ROLE_NAMED["bass"] + 1, ROLE_NAMED["piano"] + 1
+        notes = tuple(Note(tick, 60, 100, 60, bass if tick % 2 else keys) for tick in range(70))
+        channels = tuple(2 if role.name == "bass" else role.channel for role in ROLES)
+        stage.door.broadcast_bar("x", BarSpan(7, 0, Meter()), Phrase(3840, notes), channels)
+        got = [await stage.receive() for _ in range(4)]
+        assert [address for address, _ in got] == ["/sideman/x/bar"] * 2 + ["/sideman/x/parts"] * 2
+        parts = [params for _, params in got[2:]]
+        assert [part[:3] for part in parts] == [[7, 1, 2], [7, 2, 2]]
+        assert [part[i] for part in parts for i in range(3, len(part), 5)] == list(range(70))
+        assert [part[i] for part in parts for i in range(7, len(part), 5)] == [1, 2] * 35
+        stage.door.broadcast_bar("x", BarSpan(8, 0, Meter()), Phrase(3840, (Note(0, 60, 100, 60),)))
+        assert (await stage.receive())[0] == "/sideman/x/bar"
+        stage.send(message("/sideman/system/subscribe"))
+        assert (await stage.receive())[0] == "/sideman/system/subscribe", "without parts that was all"
+
+    act(scene)
+
+
 def test_a_timetag_is_waited_for() -> None:
     async def scene(stage: Scene) -> None:
         begun_s = time.time()
@@ -283,6 +306,8 @@ def test_what_we_send_has_three_types_and_fits_a_packet() -> None:
     packets = list(bar_packets("/sideman/a_player_with_a_rather_long_name/bar", 12, notes))
     assert all(len(packet) < PACKET_BYTES_MAX for packet in packets)
     assert OscMessage(next(bar_packets("/b", 3, []))).params == [3, 1, 1]
+    packets = list(part_packets("/sideman/a_player_with_a_rather_long_name/parts", 12, notes, CHANNELS))
+    assert all(len(packet) < PACKET_BYTES_MAX for packet in packets)
 
 
 def test_what_is_no_osc_is_one_error() -> None:
