@@ -11,10 +11,11 @@ from bridge.players.asking import Asking
 from bridge.players.deadline import Deadlines
 from bridge.players.grid import BarSpan, Song
 from bridge.players.plan import Offers, Plan, fitted, offer_of
+from bridge.players.policy import commit_ticks
 from bridge.players.track import Track
 from bridge.players.trade import Trade
 from engines.errors import SidemanError
-from engines.music import TICKS_PER_BEAT, Note, Phrase
+from engines.music import Note, Phrase
 from engines.parameter import Parameters, Value
 
 SPARE_SHARE = 0.25
@@ -69,11 +70,7 @@ class Ahead:
 
     def fits(self, plan: Plan, cost_s: float | None = None) -> bool:
         """True if a bar asked for now would be there before its bar is committed."""
-        return not self.live or self._deadlines.fits(plan.span, self._commit_ticks, cost_s)
-
-    @property
-    def _commit_ticks(self) -> int:
-        return round(float(self.parameters["commit"]) * TICKS_PER_BEAT)
+        return not self.live or self._deadlines.fits(plan.span, commit_ticks(self.parameters), cost_s)
 
     @property
     def lands(self) -> int:
@@ -168,9 +165,11 @@ class Ahead:
             raise SidemanError("there is nothing to undo")
 
     def again(self) -> None:
-        """The bar that sounds, once more."""
+        """The bar that sounds, once more; in a held loop, a bar that leads back to it."""
         plan = self.next
-        if self._track.current is not None and plan is not None and not plan.listen and self.fits(plan, 0.0):
+        if self.holding:
+            self.change(take=0)
+        elif self._track.current is not None and plan is not None and not plan.listen and self.fits(plan, 0.0):
             self._keep(plan)
             self.offer()
         else:
@@ -235,7 +234,7 @@ class Ahead:
         told = asked.told if asked is not None and asked.plan is plan else plan.told
         if not self._ears.began_since(max(told, self._track.told)):
             return None
-        return self._deadlines.latest_s(plan.span, self._commit_ticks) - LAST_CALL_S
+        return self._deadlines.latest_s(plan.span, commit_ticks(self.parameters)) - LAST_CALL_S
 
     def _heard(self, plan: Plan) -> tuple[Note, ...]:
         """What the engine has not been told yet, in ticks from the bar's start."""

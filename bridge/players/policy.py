@@ -7,8 +7,8 @@ from typing import Protocol
 
 from bridge.messages.stage import Outcome
 from bridge.players.grid import BarSpan
-from engines.music import Phrase
-from engines.parameter import Parameter
+from engines.music import TICKS_PER_BEAT, Phrase
+from engines.parameter import Parameter, Parameters
 
 TRADE = (
     Parameter(
@@ -40,6 +40,11 @@ PLAYER_PARAMETERS = (
     ),
 )  # fmt: skip
 """Of every player, whatever its engine; their names are among engines.parameter.RESERVED_NAMES."""
+
+
+def commit_ticks(parameters: Parameters) -> int:
+    """How long before it starts a bar can no longer be changed."""
+    return round(float(parameters["commit"]) * TICKS_PER_BEAT)
 
 
 @dataclass(slots=True)

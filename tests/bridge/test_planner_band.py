@@ -336,13 +336,16 @@ def test_undo_of_a_fill_in_mid_bar_and_of_several_wishes_and_without_the_worker_
     assert keys.bars[4] == (4, "hit", 1), "and before the fill with one"
 
 
-def test_in_a_held_loop_vary_brings_one_bar_that_leads_back_to_it() -> None:
+@pytest.mark.parametrize("wish", ["vary", "again", "fill"])
+def test_in_a_held_loop_a_wish_brings_one_bar_that_leads_back_to_it(wish: str) -> None:
     rig, keys = alone()
     rig.play()
     rig.until(BEAT)
     keys.planner.hold(True)
     rig.until(BAR + BEAT)
-    keys.planner.vary()
+    if wish == "fill":
+        rig.until(2 * BAR - BEAT)  # so late that it comes in the next bar
+    getattr(keys.planner, wish)()
     rig.until(3 * BAR + BEAT)
     assert keys.bars == [(0, "hit", 0), (1, "hold", 0), (2, "hit", 50), (3, "hold", 0)]
     assert keys.engine.asked[-1].following == keys.reports[0].phrase
