@@ -12,7 +12,7 @@ from typing import Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.music import STEP_TICKS, TICKS_PER_BEAT
+from engines.music import STEP_TICKS, TICKS_PER_BEAT, Note
 from engines.notes.events import DURATION, OFFSET, ROLE, STEP, VELOCITY, Bars, Events
 from engines.notes.roles import DRUMS
 
@@ -111,7 +111,10 @@ class Prompt:
     """What a model is asked to play from nothing.
 
     bars: their metres and tempi; a model that chooses its own plays as many
+    genre: "" for none said
     blend, blend_amount: a second genre and its share, 0-1; "" for none
+    heard: notes that a person played before the first bar, ticks from it (negative), each with its part
+    follow: how they are followed (engines.notes.parameters.FOLLOW)
     """
 
     genre: str
@@ -121,6 +124,8 @@ class Prompt:
     top_p: float = 1.0
     blend: str = ""
     blend_amount: float = 0.0
+    heard: tuple[Note, ...] = ()
+    follow: str = "continue"
 
 
 @runtime_checkable

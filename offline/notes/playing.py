@@ -34,7 +34,8 @@ class EnginePlayer:
         """See Playing; all seats may play. Raises SidemanError for a genre that it does not have."""
         parameters = Parameters(self._engine.parameters)
         wanted: dict[str, Value] = {
-            "genre": prompt.genre, "temperature": prompt.temperature, "top_p": prompt.top_p,
+            "genre": prompt.genre or _ANY_GENRE, "follow": prompt.follow,
+            "temperature": prompt.temperature, "top_p": prompt.top_p,
             **{role.name: True for role in ROLES},
         }  # fmt: skip
         if prompt.blend:
@@ -55,7 +56,7 @@ class EnginePlayer:
             meter = meter_of(bar)
             request = Request(
                 bar=number, start_tick=tick, length_ticks=meter.bar_ticks, meter=meter, tempo_bpm=float(bar[2]),
-                parameters=parameters.snapshot(), seed=prompt.seed,
+                parameters=parameters.snapshot(), seed=prompt.seed, heard=() if number else prompt.heard,
             )  # fmt: skip
             chunk, state = self._engine.generate(request, state)
             if not isinstance(chunk, Phrase):
