@@ -21,6 +21,8 @@ from offline.notes.models import Song
 COPY_BARS = 4
 COPY_NOTES = 16
 """A copy is so many bars in a row with all their notes, so many together at least."""
+COPIES = f"copies_of_{COPY_BARS}_bars"
+"""The column that says which share of pieces holds one."""
 MOST_BARS = 7
 """Bars from one note to the next that are told apart."""
 
@@ -119,6 +121,6 @@ def copy_rows(made: Mapping[str, Sequence[Song]], learned: Sequence[Song]) -> li
                 "longest_run_p95": float(np.quantile(notes, 0.95)),
                 "longest_run": longest.notes,
                 "longest_run_of": learned[longest.of].path if longest.of >= 0 else "",
-                f"copies_of_{COPY_BARS}_bars": float(np.mean([run.bars >= COPY_BARS for run in own])),
+                COPIES: float(np.mean([run.bars >= COPY_BARS for run in own])),
             })  # fmt: skip
     return rows

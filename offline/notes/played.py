@@ -16,8 +16,10 @@ from engines.notes.events import Bars
 from engines.randomness import generator
 from offline.csvfile import Cell, write_csv
 from offline.notes.compare import compare
+from offline.notes.copies import COPIES, COPY_BARS, copy_rows
 from offline.notes.features import excerpts
 from offline.notes.genre import REAL, Judge, Verdict, blend_rows, draw_confusion
+from offline.notes.likeness import likeness_rows, phrases
 from offline.notes.models import Playing, Prompt, Song
 from offline.notes.playing import plain_bars, write_midi
 from offline.notes.songs import PARTS
@@ -27,6 +29,8 @@ INSIDE = ("MMA", "EWLD")
 BLENDS = (0.0, 0.25, 0.5, 0.75, 1.0)
 EXCERPTS_HELD = 4
 """Excerpts of each held-out song that are judged."""
+PHRASES = 64
+"""Songs of which a phrase is played to each model."""
 GENRE_MIN = 5
 """Real excerpts below which a genre is not compared."""
 
@@ -52,19 +56,34 @@ def judge_playing(
     folder: Path,
 ) -> None:
     """Let the players play, write what they play as MIDI, and write and print what the judges say of it."""
-    held = [each for songs in parts.values() for song in songs for each in excerpts(song, plan.bars, EXCERPTS_HELD)]
+    held_parts = {
+        part: [each for song in songs for each in excerpts(song, plan.bars, EXCERPTS_HELD)]
+        for part, songs in parts.items()
+    }
+    held = [each for songs in held_parts.values() for each in songs]
     made = {name: samples(name, player, plan, folder / "generated" / _word(name)) for name, player in players.items()}
     write_csv(folder / "genre_compare.csv", _comparisons(made, held, train, plan))
+    write_csv(folder / "copies.csv", copy_rows({**made, REAL: _spread(held, plan.controls)}, train))
+    heard = phrases([song for songs in parts.values() for song in songs], plan.phrases, plan.seed)
+    liked = [row for name, player in players.items() for row in likeness_rows(name, player, heard, plan.seed)]
+    if liked:
+        write_csv(folder / "likeness.csv", liked)
+    real = {f"{REAL}, {part}": songs for part, songs in held_parts.items()}
+    copies = copy_rows({**made, **real}, train)
+    write_csv(folder / "copies.csv", copies)
+    heard = phrases([song for songs in parts.values() for song in songs], PHRASES, plan.seed)
+    alike = [row for name, player in players.items() for row in likeness_rows(name, player, heard, plan.seed)]
+    write_csv(folder / "likeness.csv", alike)
     mixed = [_mixed(name, player, pair, plan) for name, player in players.items() for pair in plan.blends]
     judges = _judges(train, plan)
     rows: list[dict[str, Cell]] = []
     confusions: list[dict[str, Cell]] = []
     blended: list[dict[str, Cell]] = []
     for judge, known in judges:
-        real = Verdict.of(judge, REAL, [song for song in held if known is None or song.source.startswith(known)])
-        verdicts = [real, *(Verdict.of(judge, name, songs) for name, songs in made.items())]
+        truth = Verdict.of(judge, REAL, [song for song in held if known is None or song.source.startswith(known)])
+        verdicts = [truth, *(Verdict.of(judge, name, songs) for name, songs in made.items())]
         for verdict in verdicts:
-            rows += verdict.rows(real.counts.sum(1))
+            rows += verdict.rows(truth.counts.sum(1))
             confusions += verdict.confusion()
         if plan.figures:
             draw_confusion(folder / f"confusion_{_word(judge.name)}.png", verdicts)
@@ -75,6 +94,14 @@ def judge_playing(
     write_csv(folder / "genre_confusion.csv", confusions)
     if blended:
         write_csv(folder / "genre_blend.csv", blended)
+    for row in copies:
+        print(f"{row['pieces']}, {row['compared']}: {row[COPIES]:.0%} hold a copy of {COPY_BARS} bars, longest run "
+              f"{row['longest_run']} notes")  # fmt: skip
+    for row in alike:
+        if row["phrases"]:
+            print(f"{row['model']}, {row['after']}: {row['measure']} {row['likeness']:.2f} like the phrase, "
+                  f"{row['shuffled']:.2f} like others, gain {row['gain']:.2f} [{row['low']:.2f}, {row['high']:.2f}], "
+                  f"{row['changed']:.0%} changed by it")  # fmt: skip
     for row in rows:
         if row["genre"] == "all":
             print(
