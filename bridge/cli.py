@@ -38,7 +38,10 @@ OFFLINE = {
         {"drums": "offline.drums.prepare", "notes": "offline.notes.prepare"},
     ),
     "train": ("train a model", {"drums": "offline.drums.train"}),
-    "evaluate": ("measure checkpoints and bundles against baselines", {"drums": "offline.drums.evaluate"}),
+    "evaluate": (
+        "measure checkpoints and bundles against baselines",
+        {"drums": "offline.drums.evaluate", "notes": "offline.notes.evaluate"},
+    ),
     "export": ("make a verified bundle from a checkpoint", {"drums": "export.drums"}),
 }
 """Name to (what it does, module for each engine)."""
@@ -50,6 +53,7 @@ EXTRAS = {
         "onnx",
         "onnxscript",
         "pyarrow",
+        "scipy",
         "sklearn",
         "symusic",
         "torch",
