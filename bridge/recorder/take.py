@@ -125,11 +125,13 @@ class Take:
 
     @property
     def tracks(self) -> list[Track]:
-        """The players' parts, with an end for every note."""
-        return [
+        """The players' parts, with an end for every note: players as they came in, the parts of each in order."""
+        players = list(dict.fromkeys(player for player, _, _ in self._parts))
+        tracks = [
             Track(ends.player, part.channel, [*part.events, *ends.events], part.part)
             for part, ends in zip(self._parts.values(), self.ends, strict=True)
         ]
+        return sorted(tracks, key=lambda track: (players.index(track.player), track.part, track.channel))
 
     @property
     def tempos(self) -> list[TempoChange]:

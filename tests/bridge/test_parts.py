@@ -168,7 +168,7 @@ def test_a_recording_has_a_track_for_each_part_and_ends_their_notes(tmp_path):
     recorder.handle(Left((Event("keys", 960, 960, C, 0, 1, 0, 0, PIANO),)))
     recorder.take.finish(BAR)
     recorder.write()
-    assert tracks_of(path) == [("keys piano", [0], {1}), ("keys bass", [33], {7}), ("drums", [], {10})]
+    assert tracks_of(path) == [("keys bass", [33], {7}), ("keys piano", [0], {1}), ("drums", [], {10})]
     offs = [m.type for track in mido.MidiFile(path).tracks for m in track if m.type == "note_off"]
     assert len(offs) == 3
 
