@@ -6,9 +6,11 @@ import struct
 import mido
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bridge.files.song import SongBar, write_song
-from bridge.messages.stage import Chunk, EpochStarted, Event, Left, Play, PlayerSetup, Stop
+from bridge.messages.stage import Chunk, EpochStarted, Event, Left, Mute, Panic, Play, PlayerSetup, Stop
 from bridge.recorder.process import Recorder
 from bridge.sound.kit import RATE, Kit
 from bridge.sound.mixer import Hit, Mixer
@@ -63,6 +65,48 @@ def test_parts_on_one_channel_are_one_instrument_whose_key_is_struck_again():
 def test_a_stop_ends_every_part():
     score = played(Note(0, C, 100, 3000, PIANO), Note(0, C, 100, 3000, BASS), Note(0, C, 100, 3000), stop_at=960)
     assert sorted(event for event in score if not event[3]) == [(961, 1, C, 0), (961, 5, C, 0), (961, 10, C, 0)]
+
+
+NOTES = st.builds(
+    Note,
+    st.integers(-120, BAR - 1),
+    st.integers(58, 61),
+    st.integers(1, 127),
+    st.integers(1, 2 * BAR),
+    st.integers(0, 16),
+)
+CHUNKS = st.builds(
+    lambda bar, id_, notes, from_beat: Chunk(
+        "keys", 1, bar, id_, bar * BAR, BAR, "hit", tuple(notes), from_beat * 960 + bar * BAR if from_beat else -1
+    ),
+    st.integers(0, 3), st.integers(1, 9), st.lists(NOTES, max_size=12), st.integers(0, 3),
+)  # fmt: skip
+SAID = st.one_of(
+    CHUNKS, st.builds(Mute, st.just("keys"), st.booleans()), st.just(Stop()), st.just(Play(1, 0)), st.just(Panic())
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.tuples(SAID, st.integers(0, 900_000_000)), max_size=20),
+    st.lists(st.integers(1, 16), min_size=16, max_size=16),
+)
+def test_whatever_the_parts_play_and_wherever_they_are_sent_each_key_is_let_go(said, channels):
+    clock, events = FakeClock(), []
+    scheduler = Scheduler([Player("keys", 10, channels=tuple(channels))], 120_000, 0)
+    scheduler.apply(Play(1, 0), 0)
+    for message, wait_ns in said:
+        scheduler.apply(message, clock.now_ns())
+        events += play_until(scheduler, clock, clock.now_ns() + wait_ns, lambda reply: None)
+    events += play_until(scheduler, clock, clock.now_ns() + 60_000_000_000, lambda reply: None)
+    down = set()
+    for event in events:
+        key = (event.channel, event.pitch)
+        assert (key in down) is not bool(event.velocity)
+        (down.add if event.velocity else down.remove)(key)
+        assert event.channel == (channels[event.part - 1] if event.part else 10)
+    assert not down
+    assert scheduler.sounding == 0
 
 
 def test_what_sounds_on_two_channels_of_an_output_is_ended_on_both():
