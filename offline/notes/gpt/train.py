@@ -10,7 +10,7 @@ import math
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engines.errors import SidemanError
 from offline.notes.gpt.config import HPARAMS, GptConfig, read_hparams, write_hparams
@@ -115,7 +115,7 @@ def network_of(config: GptConfig, vocabulary: int) -> GptNetwork:
     )  # fmt: skip
 
 
-def load_checkpoint(folder: Path) -> tuple[GptNetwork, dict[str, object]]:
+def load_checkpoint(folder: Path) -> tuple[GptNetwork, dict[str, Any]]:
     """The network of a run with its best weights, in evaluation mode, and what hparams.json says.
 
     Raises SidemanError for a folder that is no finished training, or weights of another vocabulary.
