@@ -92,7 +92,7 @@ class Reader:
             if self.progress and now - shown > _PROGRESS_S:
                 shown = now
                 done = len(found.parts) + len(found.dropped)
-                print(f"\r{done:,} files, {done / (now - started):.0f} a second ", end="", file=sys.stderr, flush=True)
+                print(f"\r{done:,} files, {done / (now - started):.3g} a second ", end="", file=sys.stderr, flush=True)
         if self.progress and shown > started:
             print(file=sys.stderr)
         return found

@@ -81,4 +81,4 @@ def _check(args: argparse.Namespace, workers: int) -> None:
 def _speed(read: int, resumed: int, seconds: float, workers: int) -> str:
     by = f"{workers} workers" if workers > 1 else "one process"
     before = f", {resumed:,} by an earlier run" if resumed else ""
-    return f"{read:,} files read in {seconds:.0f} s by {by}: {read / max(seconds, 1e-9):.0f} a second{before}"
+    return f"{read:,} files read in {seconds:.0f} s by {by}: {read / max(seconds, 1e-9):.3g} a second{before}"
