@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from bridge.commands.bench_audio import audio_rows
+from bridge.commands.bench_band import band_rows
 from bridge.commands.bench_bars import bar_rows
 from bridge.commands.bench_clicks import click_rows
 from bridge.commands.bench_clock import clock_rows
@@ -49,6 +50,7 @@ PARTS: dict[str, Callable[[Wanted], Iterator[Row]]] = {
     "sound": lambda wanted: audio_rows(wanted.seconds, flat_out_loads()),
     "clicks": lambda wanted: click_rows(wanted.seconds),
     "live": lambda wanted: live_rows(wanted.seconds),
+    "band": lambda wanted: band_rows(wanted.seconds),
 }
 """What can be measured, in the order in which it is."""
 

@@ -45,9 +45,9 @@ def measure_live(seconds: float, bundle: str = "groove") -> LiveFigures:
             reader = threading.Thread(target=_drain, args=(live,), daemon=True)
             reader.start()
             time.sleep(SETTLE_S)
-            before, before_s = _usage(live.pid), time.perf_counter()
+            before, before_s = usage(live.pid), time.perf_counter()
             time.sleep(seconds)
-            after, passed_s = _usage(live.pid), time.perf_counter() - before_s
+            after, passed_s = usage(live.pid), time.perf_counter() - before_s
         finally:
             live.send_signal(signal.SIGINT)
             live.wait()
@@ -78,7 +78,7 @@ def _drain(live: subprocess.Popen[str]) -> None:
         pass
 
 
-def _usage(root: int) -> dict[int, tuple[str, float, float]]:
+def usage(root: int) -> dict[int, tuple[str, float, float]]:
     """(module or program, CPU seconds so far, resident MB) of a process and all below it, by number."""
     found: dict[int, tuple[str, float, float]] = {}
     parents: dict[int, int] = {}

@@ -12,14 +12,17 @@ import pytest
 
 from bridge.commands import bench, figures
 from bridge.commands.bench_audio import Played, played_rows
+from bridge.commands.bench_band import Heard, figures_of
 from bridge.commands.bench_clock import followed
 from bridge.commands.bench_jack import aligned, residuals_ms
 from bridge.commands.bench_link import Mirror, apart_ns
-from bridge.commands.live_figures import _usage, measure_live
+from bridge.commands.live_figures import measure_live, usage
 from bridge.messages.sound import SoundStatus
 from bridge.messages.stage import EpochStarted, Piece, StageStatus
 from bridge.messages.sync import SourceState
+from bridge.terminal.view import ShownBar
 from engines.errors import SidemanError
+from engines.music import Meter, Note
 
 
 def test_percentiles_are_values_that_occurred() -> None:
@@ -95,10 +98,10 @@ def test_a_process_and_its_children_are_found() -> None:
     if not Path("/proc/self/stat").exists():
         pytest.skip("this system has no /proc")
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        name, cpu_s, megabytes = _usage(os.getpid())[os.getpid()]
+        name, cpu_s, megabytes = usage(os.getpid())[os.getpid()]
         assert cpu_s > 0 and 5 < megabytes < 10_000 and name
-        assert child.pid in _usage(os.getpid())
-        assert list(_usage(child.pid)) == [child.pid]
+        assert child.pid in usage(os.getpid())
+        assert list(usage(child.pid)) == [child.pid]
         child.communicate(b"\n")
 
 
@@ -127,3 +130,18 @@ def test_a_missed_target_is_exit_1(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert [line.split()[-1] for line in printed] == ["pass", "MISS", "x"]
     with pytest.raises(SidemanError, match="--bars of 10 or more"):
         bench.run(parser.parse_args(["--bars", "1"]))
+
+
+def test_a_band_is_counted_by_player_and_what_is_out_of_the_scale_is_found() -> None:
+    heard = Heard()
+    notes = tuple(Note(0, pitch, 90, 60, part) for pitch, part in ((62, 3), (63, 3), (61, 1), (61, 0)))
+    for bar in range(4):
+        for player, outcome in (("drums", "hit"), ("band", "cut" if bar == 2 else "hit")):
+            played = notes if player == "band" else ()
+            heard.bar(ShownBar(player, bar, Meter(), 140.0, played, outcome, 0.1 * bar, {}))
+    rows = {row.name: row for row in figures_of(heard, 4)}
+    assert rows["band live, band, 140 bpm, 4 bars"].figure == "3 hit, 1 cut"
+    assert rows["band live, band, 140 bpm, 4 bars"].passed is False
+    assert rows["band live, drums, 140 bpm, 4 bars"].passed
+    assert rows["band live, drums, headroom"].figure == "least 10%, median 20%"
+    assert rows["band live, out of D dorian"].figure == "4 of 8 notes"
