@@ -50,7 +50,7 @@ def piece_of(reading: Reading, performed: bool = False, velocities: bool = True)
     """
     if not len(reading.ticks):
         raise UnusableError("no notes")
-    starts, denominators = _bars(reading.meters, int(reading.ticks.max()) + STEP_TICKS)
+    starts, denominators = bar_starts(reading.meters, int(reading.ticks.max()) + STEP_TICKS)
     loud = velocities and bool((reading.velocity != reading.velocity[0]).any())
     events = quantised(
         reading.ticks,
@@ -70,7 +70,7 @@ def piece_of(reading: Reading, performed: bool = False, velocities: bool = True)
     return Piece(events, bars[kept], performed)
 
 
-def _bars(meters: Iterable[tuple[int, Meter | None]], end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def bar_starts(meters: Iterable[tuple[int, Meter | None]], end: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """[B + 1] first tick of each bar until one ends at or after `end`, and the end; [B] denominators.
 
     A change of metre inside a bar cuts it short there, as sequencers do. One off the grid is put on it. A metre that is
