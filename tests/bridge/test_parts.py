@@ -2,6 +2,7 @@
 
 import socket
 import struct
+from pathlib import Path
 
 import mido
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from bridge.files.song import SongBar, write_song
 from bridge.messages.stage import Chunk, EpochStarted, Event, Left, Mute, Panic, Play, PlayerSetup, Stop
 from bridge.recorder.process import Recorder
+from bridge.sound.font import FontPlayer
 from bridge.sound.kit import RATE, Kit
 from bridge.sound.mixer import Hit, Mixer
 from bridge.sound.timbres import TIMBRES
@@ -22,6 +24,7 @@ from bridge.stage.outputs.osc import OscOutput
 from bridge.stage.rack import Rack
 from bridge.stage.scheduler import Player, Scheduler
 from bridge.testing import FakeClock, play_until
+from engines.errors import SidemanError
 from engines.music import Meter, Note, Phrase
 from engines.notes.roles import CHANNELS, ROLE_NAMED, ROLES
 
@@ -283,3 +286,23 @@ def test_no_partial_lies_above_what_the_rate_can_hold(kit):
     first = 440.0 * 2 ** ((120 - 69) / 12)
     off_partials = np.min(np.abs(hz[:, None] - first * np.arange(1, 4)), axis=1) > 200
     assert spectrum[off_partials].max() < 0.02 * spectrum.max()
+
+
+def test_a_sound_font_plays_each_channel_with_its_seats_program_or_the_sets():
+    fonts = sorted(Path("/usr/share/sounds/sf2").glob("*.sf2"))
+    if not fonts:
+        pytest.skip("there is no General MIDI sound font in /usr/share/sounds/sf2")
+
+    def sound(channel, **programs):
+        try:
+            player = FontPlayer(str(fonts[-1]), RATE, 0, **programs)
+        except SidemanError as error:
+            pytest.skip(str(error))
+        player.add(Hit(0, 60, 100, channel))
+        mix = np.zeros((RATE // 4, 2), np.float32)
+        player.render_into(mix)
+        return mix
+
+    piano, bass = sound(1), sound(5)
+    assert np.abs(piano - bass).max() > 0.05
+    assert np.array_equal(sound(5, programs={5: 0}), piano)
