@@ -37,12 +37,12 @@ OFFLINE = {
         "turn a folder or archive of MIDI files into a dataset",
         {"drums": "offline.drums.prepare", "notes": "offline.notes.prepare"},
     ),
-    "train": ("train a model", {"drums": "offline.drums.train"}),
+    "train": ("train a model", {"drums": "offline.drums.train", "notes": "offline.notes.train"}),
     "evaluate": (
         "measure checkpoints and bundles against baselines",
         {"drums": "offline.drums.evaluate", "notes": "offline.notes.evaluate"},
     ),
-    "export": ("make a verified bundle from a checkpoint", {"drums": "export.drums"}),
+    "export": ("make a verified bundle from a checkpoint", {"drums": "export.drums", "notes": "export.notes"}),
 }
 """Name to (what it does, module for each engine)."""
 
