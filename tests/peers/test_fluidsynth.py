@@ -1,4 +1,4 @@
-"""FluidSynth as the drum module at the other end of our virtual port, on JACK."""
+"""FluidSynth as the sound module at the other end of our virtual port, on JACK."""
 
 import re
 import shutil
@@ -23,6 +23,7 @@ from bridge.messages.stage import (
 )
 from bridge.testing import StageProcess
 from engines.music import Note
+from engines.notes.roles import ROLES
 
 pytestmark = [pytest.mark.jack, pytest.mark.peer]
 
@@ -30,6 +31,7 @@ BAR = 3840
 BARS = 32
 NOTES_A_BAR = 64
 PATIENCE_S = 30.0
+PROGRAM = r"prog\s+(\d+)\s+(\d+)\s+(\d+)"
 FONTS = ("/usr/share/sounds/sf2/TimGM6mb.sf2", "/usr/share/sounds/sf2/default-GM.sf2")
 
 
@@ -92,3 +94,22 @@ def test_two_thousand_notes_through_the_virtual_port_and_none_lost(fluidsynth):
     assert len(heard) == BARS * NOTES_A_BAR == 2_048
     assert Counter(heard.values()) == Counter((note.pitch, note.velocity) for note in notes for _ in range(BARS))
     assert len(set(re.findall(r"noteoff\s+9\s+\d+\s+0\s+(\d+)", log))) == 2_048
+
+
+def test_a_band_is_heard_seat_by_seat_with_the_programs_of_general_midi(fluidsynth):
+    programs = {role.channel: role.program for role in ROLES if role.programs}
+    told = {part: role.program for part, role in enumerate(ROLES, 1) if role.programs}
+    player = PlayerSetup("band", (OutputSetup("midi"),), channel=1, programs=told)
+    wires = {"sidemantest:band": ("module:midi_00",)}
+    stage = StageProcess(Setup("sidemantest", (player,), 240_000, reconnect=wires))
+    stage.wait_for(Connections, lambda told: told.ports["sidemantest:band"] == ("module:midi_00",))
+    stage.tell(Play(1, 0, 500))
+    notes = tuple(Note(part * 200, 40 + part, 100, 150, part) for part in range(1, 17))
+    stage.tell(Chunk("band", 1, 0, 1, 0, BAR, "hit", notes))
+    stage.wait_for(Left, lambda left: left.events[-1].song_tick == 16 * 200 + 150)
+    assert stage.close() == 0
+    log = fluidsynth()
+    heard = {(int(channel) + 1, int(pitch)) for channel, pitch in re.findall(r"noteon\s+(\d+)\s+(\d+)\s", log)}
+    assert heard == {(role.channel, 40 + part) for part, role in enumerate(ROLES, 1)}
+    changes = [(int(channel) + 1, int(program)) for channel, _, program in re.findall(PROGRAM, log)]
+    assert dict(changes[-len(programs) :]) == programs
