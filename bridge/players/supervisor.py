@@ -12,6 +12,7 @@ from typing import Any
 
 from bridge.child import Child
 from bridge.messages.worker import Failed, FromWorker, Generate, Load, Made, Prime, Primed, WorkerReady
+from bridge.players.deadline import MARGIN_S
 
 HANG_S = 2.0
 LOAD_S = 120.0
@@ -68,10 +69,11 @@ class Supervisor:
         self._wait(LOAD_S)
 
     def send(self, message: Prime | Generate) -> None:
-        """Ask the worker something; it has to answer in time."""
+        """Ask the worker something; it has to answer in time, and may take for a bar the time that the bar has."""
         if self._child is not None and self._ready:
             self._child.send(message)
-            self._wait(self._hang_s)
+            own_s = message.request.time_left_s + MARGIN_S if isinstance(message, Generate) else 0.0
+            self._wait(max(self._hang_s, own_s))
 
     def hand_over(
         self,

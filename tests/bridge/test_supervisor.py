@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
@@ -33,10 +34,11 @@ class Scene:
                 self._news.clear()
                 await self._news.wait()
 
-    def generate(self, trouble: str = "none") -> None:
+    def generate(self, trouble: str = "none", time_left_s: float = 0.0) -> None:
         request = Request(
-            bar=0, start_tick=0, length_ticks=3840, meter=Meter(), tempo_bpm=120.0, parameters={"trouble": trouble}
-        )
+            bar=0, start_tick=0, length_ticks=3840, meter=Meter(), tempo_bpm=120.0, parameters={"trouble": trouble},
+            time_left_s=time_left_s,
+        )  # fmt: skip
         self.supervisor.send(Generate(1, 0, request))
 
     def _ready(self, message: WorkerReady) -> None:
@@ -86,6 +88,20 @@ def test_hung_it_is_killed_and_started_again(troubled: Path) -> None:
         await stage.until(3)
 
     assert act(LOAD, scene) == ["ready", "lost: hung", "ready"]
+
+
+def test_it_may_take_for_a_bar_the_time_that_the_bar_has(troubled: Path) -> None:
+    waited_s: list[float] = []
+
+    async def scene(stage: Scene) -> None:
+        await stage.until(1)
+        begun_s = time.monotonic()
+        stage.generate("hang", time_left_s=1.0)
+        await stage.until(2)
+        waited_s.append(time.monotonic() - begun_s)
+
+    assert act(LOAD, scene) == ["ready", "lost: hung"]
+    assert waited_s[0] > 1.0
 
 
 def test_a_worker_that_dies_over_every_bar_is_given_up(troubled: Path) -> None:
