@@ -29,9 +29,12 @@ SOUNDS_ON = "."
 MANY = 9
 
 
-def grid(meter: Meter, notes: Sequence[Note]) -> list[str]:
-    """A line for each drum, o soft, x middling, X loud; or, of a band, for each seat that plays, from high to low."""
-    if any(note.part for note in notes):
+def grid(meter: Meter, notes: Sequence[Note], band: bool = False) -> list[str]:
+    """A line for each drum, o soft, x middling, X loud; or, of a band, for each seat that plays, from high to low.
+
+    band: it is one, even if nobody plays
+    """
+    if band or any(note.part for note in notes):
         return _seats(meter, notes)
     cells = {name: ["-"] * meter.steps for name in ROWS}
     for name, step, velocity in _placed(meter, notes):

@@ -156,6 +156,7 @@ class PanelView:
         self._write = write
         self._size = size
         self._bars: dict[str, ShownBar] = {}
+        self._bands: set[str] = set()  # players of several parts
         self._height = 0
         self._step = -1
         self._sync = ""
@@ -164,6 +165,8 @@ class PanelView:
     def bar(self, shown: ShownBar) -> None:
         """See View."""
         self._bars[shown.player] = shown
+        if any(note.part for note in shown.notes):
+            self._bands.add(shown.player)
         self._step = 0
         self._draw()
 
@@ -195,7 +198,7 @@ class PanelView:
         if not self._bars:
             return "", 0
         width, height = self._size()
-        grids = [grid(shown.meter, shown.notes) for shown in self._bars.values()]
+        grids = [grid(shown.meter, shown.notes, name in self._bands) for name, shown in self._bars.items()]
         needed = sum(len(rows) + 1 for rows in grids) + 2 + bool(self._sync)
         roomy = needed <= height and width >= NAME_WIDTH + 30
         lines = [self._sync] if self._sync else []

@@ -208,3 +208,5 @@ def test_a_band_has_a_line_for_each_seat_that_plays() -> None:
         "     drums  x--- ---- ---- ----",
     ]
     assert one_line(Meter(4, 4), notes) == "4--- ---- 1--- ----"
+    assert grid(Meter(4, 4), (), band=True) == []
+    assert len(grid(Meter(4, 4), ())) == 9
