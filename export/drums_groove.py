@@ -64,6 +64,7 @@ def subject(checkpoint: Path, data: Path | None, steps: int) -> Subject:
     seen = _seen(_itself(step, step_inputs), _itself(humaniser, feel_inputs), config, data, steps)
     parameters = sum(each.numel() for network in (step_network, humaniser_network) for each in network.parameters())
     return Subject(
+        engine="drums",
         kind="groove",
         graphs={
             "step": _graph(step, step_inputs, step_outputs, seen[0], _mixture(seen[0]["copies"])),

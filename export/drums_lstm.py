@@ -36,6 +36,7 @@ def subject(checkpoint: Path, data: Path | None, steps: int) -> Subject:
     sequences = _sequences(hparams, data, steps)
     step = lstm_network.step(network)
     return Subject(
+        engine="drums",
         kind="lstm",
         graphs={
             GRAPH: GraphSubject(

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.bundle import Bundle
-from engines.drums.bar import Bar, History, after
-from engines.drums.engine import load_model
-from engines.drums.model import Controls
+from engines.engine import Request
 from engines.errors import SidemanError
 from engines.music import Meter
-from engines.randomness import generator
+from engines.parameter import Parameters
+from engines.registry import engine_class
 from engines.runtime import Graph
 from export.subject import Heads
 
@@ -114,21 +113,25 @@ class SameBars:
 def same_bars(bundle: Bundle, one: str, other: str, bars: int = 64, seed: int = 0) -> SameBars:
     """Play `bars` bars with variant `one` and each of them again with `other`, after the same history."""
     watched = [_Watched(bundle.path, bundle.manifest) for _ in range(2)]
-    models = [load_model(each, variant) for each, variant in zip(watched, (one, other), strict=True)]
-    controls, meter = Controls(), Meter()
-    history: History = ()
-    carry = models[0].prime(history, controls)
+    kind = engine_class(bundle.manifest.engine)
+    engines = [kind.load(each, variant) for each, variant in zip(watched, (one, other), strict=True)]
+    meter, parameters = Meter(), Parameters(engines[0].parameters).snapshot()
+    state = engines[0].start(seed)
     same = ties = 0
     for number in range(bars):
         for each in watched:
             each.calls.clear()
-        first, carried = models[0].bar(history, carry, meter, controls, generator(seed, number))
-        second, _ = models[1].bar(history, carry, meter, controls, generator(seed, number))
-        if _equal(first, second):
+        request = Request(
+            bar=number, start_tick=number * meter.bar_ticks, length_ticks=meter.bar_ticks, meter=meter,
+            tempo_bpm=120.0, parameters=parameters, seed=seed,
+        )  # fmt: skip
+        first, following = engines[0].generate(request, state)
+        second, _ = engines[1].generate(request, state)
+        if first == second:
             same += 1
         elif _gap(watched[0].calls, watched[1].calls) <= MAX_ABS:
             ties += 1
-        history, carry = after(history, (first,)), carried
+        state = following
     return SameBars(bars, same, ties, bars - same - ties)
 
 
@@ -170,10 +173,6 @@ def _gap(one: list[_Call], other: list[_Call]) -> float:
 
 def _near(one: NDArray[Any], other: NDArray[Any]) -> bool:
     return one.shape == other.shape and np.allclose(one, other, atol=MAX_ABS)
-
-
-def _equal(one: Bar, other: Bar) -> bool:
-    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("masks", "velocity", "offset"))
 
 
 class ParityError(SidemanError):

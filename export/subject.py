@@ -27,6 +27,7 @@ class GraphSubject:
     reference:         what the checkpoint's own network says in N >= 1,000 steps
     probe:             the same steps through an exported graph, which carries its own state from step to step
     distributions:     the log-probabilities, over their last axis, that follow from heads: what is really sampled from
+    products:          it has matrix products, which int8 is about; without, its float form is its int8 form too
     """
 
     inputs: tuple[Tensor, ...]
@@ -36,17 +37,19 @@ class GraphSubject:
     reference: Heads
     probe: Callable[[Graph], Heads]
     distributions: Callable[[Heads], Heads]
+    products: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A trained drum model, ready to be exported.
+    """A trained model, ready to be exported.
 
-    kind:     as in the manifest; config: what the engine needs beside the graphs
+    engine, kind: as in the manifest; config: what the engine needs beside the graphs
     sources:  of the training data; training: settings and figures of the training; metrics: scores it came with
     steps_from: where the steps of parity were taken from
     """
 
+    engine: str
     kind: str
     graphs: dict[str, GraphSubject]
     config: dict[str, Any]

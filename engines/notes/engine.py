@@ -177,7 +177,11 @@ def load_model(bundle: Bundle, runtime: str = "auto") -> NoteModel:
     """The NoteModel of a bundle. Raises BundleError for a kind this version does not know."""
     kind = bundle.manifest.kind
     if kind == "chain":
-        from engines.notes.model import ChainModel
+        from engines.notes.chain import ChainModel
 
         return ChainModel.load(bundle, runtime)
-    raise BundleError(f"{bundle.path} holds a model of notes of kind {kind}; this version plays chain")
+    if kind == "remi":
+        from engines.notes.remi.model import RemiModel
+
+        return RemiModel.load(bundle, runtime)
+    raise BundleError(f"{bundle.path} holds a model of notes of kind {kind}; this version plays chain and remi")

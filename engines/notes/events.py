@@ -54,8 +54,8 @@ def quantised(
 
     ticks, role, pitch, velocity (0: not known), length: [N] of each note, in any order.
     bar_starts: [B + 1] first tick of each bar, multiples of a sixteenth, and the end of the last.
-    A note before the first bar is put on its first step, one at or after the end is left out; of two that are equal in bar, step, role
-    and pitch the longer stays.
+    A note before the first bar is put on its first step, one at or after the end is left out; of two that are equal in
+    bar, step, role and pitch the longer stays.
     """
     fine = (ticks * 2 + OFFSET_TICKS) // (2 * OFFSET_TICKS)
     step = np.maximum((fine + 3) // 6, bar_starts[0] // STEP_TICKS)

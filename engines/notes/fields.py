@@ -92,7 +92,8 @@ class Layout:
     def of_bars(self, facts: NDArray[np.int32], controls: NDArray[np.int32], band: NDArray[np.int32]) -> Fields:
         """[B, BAR_FIELDS] of bars.
 
-        facts:    [B, 5] sixteenths (0: not said), class of the denominator, band of tempo, genre, bar number % PHRASE_BARS
+        facts:    [B, 5] sixteenths (0: not said), class of the denominator, band of tempo, genre, number of the bar
+                  modulo PHRASE_BARS
         controls: [B, 5] as in engines.notes.controls
         band:     [B, ROLE_COUNT] of each role: 0 not said, 1 silent, 2 plays
         """

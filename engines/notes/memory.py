@@ -2,8 +2,8 @@
 
 Music repeats itself: at each step the model is shown what followed at this place one, two and four bars ago, and what
 followed the last time that the latest notes were heard, as they were and transposed; and once it has chosen when and
-who, what that role played there. It is for pitched music what the drum model's memory is (docs/MODELS.md), and it reaches back
-as far as the song does, where attention sees its window.
+who, what that role played there. It is for pitched music what the drum model's memory is (docs/MODELS.md), and it
+reaches back as far as the song does, where attention sees its window.
 
 A sequence is a piece as the model reads it: each bar's own row, then its notes. An *element* is either.
 """
@@ -154,7 +154,7 @@ def _longest_match(tokens: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArr
     found, length = np.full(size, -1, np.int64), np.zeros(size, np.int64)
     mixed = (tokens + np.uint64(1)) * _BASE
     mixed ^= mixed >> np.uint64(29)
-    power, reach = np.full(1, _BASE | np.uint64(1)), 1  # an array: its products wrap without a word
+    power, reach = np.full(1, _BASE | np.uint64(1), np.uint64), 1  # an array: its products wrap without a word
     for class_, wanted in enumerate(MATCH_LENGTHS, 1):
         while reach < wanted:
             shifted = np.zeros_like(mixed)

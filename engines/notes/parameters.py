@@ -19,6 +19,9 @@ NO_BLEND = "none"
 FREE_CHORD, HEARD_CHORD = "free", "heard"
 AUTO = -1.0
 
+BAND = 8
+"""Seats that are a band, all of which play; where more may, it is the model's choice which do."""
+
 CONTINUE, ACCOMPANY, IGNORE = FOLLOW = ("continue", "accompany", "ignore")
 """What is heard was played as if by this player, and it goes on from there; or it is another's, who keeps the seat; or
 it is nothing to it."""
@@ -109,9 +112,10 @@ def class_of(amount: float, classes: int) -> int:
 def told_of(may: NDArray[np.bool_], others: NDArray[np.bool_]) -> NDArray[np.int32]:
     """What the model is told of each role in a bar to come, int32 [ROLE_COUNT]: 0 nothing, 1 silent, 2 plays.
 
-    may: it may play; others: somebody else plays it
+    may: it may play; others: somebody else plays it. In training either all roles are told or none.
     """
-    return np.where(may, 0, np.where(others, 2, 1)).astype(np.int32)
+    band = may | others
+    return np.where(band, 2, 1).astype(np.int32) if band.sum() <= BAND else np.zeros(len(band), np.int32)
 
 
 def genres_asked(values: Mapping[str, Value], genres: tuple[str, ...]) -> tuple[tuple[int, float], ...]:

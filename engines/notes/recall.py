@@ -1,6 +1,7 @@
 """Recall: what memory says while a song is being played, note by note.
 
-The same answers as engines.notes.memory gives for a whole piece at once, which training reads; tests hold the two together.
+The same answers as engines.notes.memory gives for a whole piece at once, which training reads; tests hold the two
+together.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Recall:
         self._add(_Element(row, (key, (row[STEP], role, interval)), before))
 
     def rewind(self, bars: int, notes: int = 0) -> None:
-        """Take back all but the first so many of the bars that are kept, and but the first notes of the last of them."""
+        """Take back all but the first so many of the bars that are kept, and of the last of them all but so many notes."""
         while len(self._bars) > bars or (self._bars and len(self._bars) == bars and len(self._bars[-1].rows) > notes):
             self._take_back()
 

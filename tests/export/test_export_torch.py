@@ -89,6 +89,7 @@ def subject(tmp_path_factory: pytest.TempPathFactory) -> Subject:
         distributions=lambda heads: heads,
     )
     return Subject(
+        engine="drums",
         kind="lstm",
         graphs={GRAPH: graph},
         config=msgspec.to_builtins(settings),

@@ -61,12 +61,18 @@ class Line:
             begin = len(told) - 1
             while begin and sum(map(len, told[begin - 1 :])) <= room:
                 begin -= 1
-            self._context.length = self._next = 0
-            self._music = []
-            self._run(self._prefix)
+            self.begin()
         starts = np.cumsum([0, *map(len, told[begin:-1])])
         self.bars = [(first + begin + i, int(start)) for i, start in enumerate(starts)]
         self.hear([token for tokens in told[begin:] for token in tokens][len(self._music) :], ROOM)
+
+    def begin(self, tokens: Sequence[int] = ()) -> None:
+        """Forget all, and hear the beginning and the genre, then tokens of no bar."""
+        self._context.length = self._next = 0
+        self._music, self.bars = [], []
+        self._run(self._prefix)
+        if tokens:
+            self.hear(tokens)
 
     def hear(self, tokens: Sequence[int], room: int = 0) -> None:
         """Hear tokens; `logits` are of what follows them. room: for so many more there shall be afterwards."""

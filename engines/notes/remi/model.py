@@ -85,10 +85,14 @@ class RemiModel:
         """See NoteModel."""
         return _Writing(self.vocabulary, self._opened(history, asked), asked).scored(asked.bar.events)
 
+    def line(self, genre: int) -> Line:
+        """A new context. genre: index in genres, or -1."""
+        return Line(self._graph.graph, self._graph.inputs, self.vocabulary, genre)
+
     def _opened(self, history: History, asked: Asked) -> list[tuple[Line, float]]:
         lines = []
         for genre, share in asked.genres:
-            line = self._lines.pop(genre, None) or Line(self._graph.graph, self._graph.inputs, self.vocabulary, genre)
+            line = self._lines.pop(genre, None) or self.line(genre)
             self._lines[genre] = line  # the latest used comes last
             line.open(history, asked.bar, asked.number)
             lines.append((line, share))
@@ -123,7 +127,7 @@ class _Writing:
             if choice < POSITIONS:
                 self._hear([words.position(choice)])
                 self._position = choice
-                continue
+                choice = self._drawn(words.next, self._seats(), random)  # nobody leaves a position without a note
             row = self._note(choice - POSITIONS, random)
             self._rows.append(row)
             self._grammar = _unordered(self._grammar.wrote(np.array(row, np.int32)))
@@ -185,8 +189,12 @@ class _Writing:
             return mask
         later = np.arange(self._position + 1, min(2 * self._grammar.limits.steps - 1, POSITIONS))
         mask[later] = self._free_at(later).any((1, 2))
-        if self._position >= 0:
-            mask[POSITIONS : POSITIONS + ROLE_COUNT] = self._free().any(1)
+        return mask | self._seats() if self._position >= 0 else mask
+
+    def _seats(self) -> Mask:
+        """Who may play at the position that is reached."""
+        mask = np.zeros(NEXT, bool)
+        mask[POSITIONS : POSITIONS + ROLE_COUNT] = self._free().any(1)
         return mask
 
     def _free(self) -> Mask:

@@ -341,13 +341,14 @@ class Epoch:
 
     def _window(self, rng: np.random.Generator) -> Window:
         config, corpus = self._config, self._corpus
-        song = int(self._own[min(np.searchsorted(self._edges, rng.random()), len(self._own) - 1)])
+        place = int(np.searchsorted(self._edges, rng.random()))
+        song = int(self._own[min(place, len(self._own) - 1)])
         if self._twins[song] >= 0 and rng.random() < config.thin:
             song = int(self._twins[song])
         bars, size = corpus.bars_of(song), int(corpus.size[song])
         reachable = bars[bars <= max(0, size - config.context)]
         late = rng.random() >= 0.1
-        first = int(reachable[rng.integers(len(reachable))]) if late else 0
+        first = int(reachable[int(rng.integers(len(reachable)))]) if late else 0
         last = min(first + config.context, size)
         loud = -1 if rng.random() < config.hide_velocity else int(rng.integers(3, 7)) if rng.random() < 0.5 else 0
         lost = rng.random(CANDIDATES) < config.lose_lane
@@ -366,10 +367,9 @@ class Epoch:
         if rng.random() >= self._config.tell:
             return None
         kinds = rng.random(5) < 0.5
-        told = kinds[None, :] & (rng.random((bars, 5)) < 0.85)
-        return told[:, [0, 1, 2, 3, 3, 4]] * np.array([1, 1, 1, 1, 1, 0], bool) | (
-            kinds[4] & np.array([0, 0, 0, 0, 0, 1], bool)
-        )
+        told: NDArray[np.bool_] = kinds[None, :] & (rng.random((bars, 5)) < 0.85)
+        told[:, 4] = kinds[4]
+        return told[:, [0, 1, 2, 3, 3, 4]]
 
 
 def judging(corpus: Sequences, config: ChainConfig, songs: Sequence[int]) -> Iterator[Window]:

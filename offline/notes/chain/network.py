@@ -2,33 +2,31 @@
 
 Trunk: RMSNorm (Zhang and Sennrich 2019) before each part, rotary positions (Su et al. 2021) on the element's index in
 half of the heads and on musical time in the other half. Heads: step or the bar's end, then role, pitch, duration,
-velocity, offset, each told what those before it chose. A head's logits get a bonus, learned from its hidden vector, on what memory
-names (engines.notes.memory): a copy is one choice among all, with an exact likelihood.
+velocity, offset, each told what those before it chose. A head's logits get a bonus, learned from its hidden vector, on
+what memory names (engines.notes.memory): a copy is one choice among all, with an exact likelihood.
 """
 
 from __future__ import annotations
 
-import math
+import itertools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engines.notes.chain import HEADS
 from engines.notes.events import DURATIONS, OFFSETS, STEPS_MAX, VELOCITIES
 from engines.notes.fields import PITCHES, Layout
 from engines.notes.memory import CANDIDATES, REFERENCES
 from engines.notes.roles import ROLE_COUNT
+from engines.notes.stream import turns
 from offline.notes.chain.config import ChainConfig
 
 STEP_CLASSES, DURATION_CLASSES, OFFSET_CLASSES = STEPS_MAX + 1, len(DURATIONS), len(OFFSETS)
-HEADS = ("step", "role", "pitch", "duration", "velocity", "offset")
 
 INTERVALS = 24
 """Semitones up and down from its role's last note at which a pitch is also looked at as an interval."""
-
-PERIODS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256, 1024, 4096)
-"""Sixteenths of a full turn, of the heads that turn with musical time: beats and bars are whole turns."""
 
 
 class RMSNorm(nn.Module):
@@ -39,6 +37,7 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Of x [..., width]."""
         x32 = x.float()
         return (x32 * torch.rsqrt(x32.pow(2).mean(-1, keepdim=True) + 1e-6)).type_as(x) * self.weight
 
@@ -48,14 +47,15 @@ def angles(index: Tensor, time: Tensor, heads: int, size: int) -> Tensor:
 
     index: [...] number of the element; time: [...] sixteenths since any fixed moment
     """
-    half = size // 2
-    slow = 10_000.0 ** (-torch.arange(half, dtype=torch.float32) / half)
-    chosen = torch.tensor(PERIODS, dtype=torch.float32)
-    turning = 2 * math.pi / chosen[torch.linspace(0, len(PERIODS) - 1, half).round().long()]
-    by_index = index.float()[..., None, None] * slow.to(index.device)
-    by_time = time.float()[..., None, None] * turning.to(index.device)
-    each = (*index.shape, heads // 2, half)
-    return torch.cat([by_index.expand(each), by_time.expand(each)], -2)
+    by_index, by_time = (torch.tensor(each, dtype=torch.float32, device=index.device) for each in turns(size))
+    each = (*index.shape, heads // 2, size // 2)
+    return torch.cat(
+        [
+            (index.float()[..., None, None] * by_index).expand(each),
+            (time.float()[..., None, None] * by_time).expand(each),
+        ],
+        -2,
+    )
 
 
 def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -86,9 +86,11 @@ class Layer(nn.Module):
     def mixed(self, x: Tensor, attended: Tensor) -> Tensor:
         """The layer's result from what was attended to, [B, T, width]."""
         x = x + self.dropout(self.out(attended))
-        return x + self.dropout(self.down(functional.gelu(self.up(self.before_hidden(x)))))
+        result: Tensor = x + self.dropout(self.down(functional.gelu(self.up(self.before_hidden(x)))))
+        return result
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        """Of x [B, T, width]; cos, sin [B, T, heads, size / 2]."""
         q, k, v = (each.transpose(1, 2) for each in self.projected(x, cos, sin))
         attended = functional.scaled_dot_product_attention(q, k, v.type_as(q), is_causal=True)
         return self.mixed(x, attended.transpose(1, 2).flatten(-2))
@@ -104,9 +106,11 @@ class Head(nn.Module):
         self.logits = nn.Linear(width, classes)
         self.bonus = nn.Linear(width, bonuses)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """[M, classes] and [M, bonuses] of x [M, width]; keep [1]: share of the bonuses."""
         u = functional.gelu(self.hidden(self.norm(x)))
-        return self.logits(u).float(), self.bonus(u).float()
+        bonus = self.bonus(u).float()
+        return self.logits(u).float(), bonus if keep is None else bonus * keep
 
 
 def with_bonus(logits: Tensor, bonus: Tensor, classes: Tensor, valid: Tensor) -> Tensor:
@@ -121,7 +125,8 @@ class Choice:
     hidden:     [M, width] from the trunk
     candidates: [M, CANDIDATES, 4] step, role, pitch, duration; references: [M, REFERENCES, 4] pitch, duration,
                 velocity, offset; reference_fields: [M, REFERENCE_FIELDS]
-    step, role, pitch, duration: [M] what comes; note_fields: [M, NOTE_FIELDS] of it. A head looks at those before it.
+    step, role, pitch, duration: [M] what comes; note_fields: [M, NOTE_FIELDS] of it.
+                A head looks at those before it
     """
 
     hidden: Tensor
@@ -190,59 +195,48 @@ class ChainNetwork(nn.Module):
 
     def step_logits(self, hidden: Tensor, candidates: Tensor, keep: Tensor | None = None) -> Tensor:
         """[M, STEP_CLASSES] of hidden [M, width] and candidates [M, CANDIDATES, 4]; keep [1]: share of the bonuses."""
-        logits, bonus = self.step(hidden)
-        bonus = bonus if keep is None else bonus * keep
+        logits, bonus = self.step(hidden, keep)
         return with_bonus(logits, bonus, candidates[..., 0], candidates[..., 0] < STEP_CLASSES)
 
-    def note_logits(
-        self, c: Choice, wanted: tuple[str, ...] = HEADS[1:], keep: Tensor | None = None
-    ) -> tuple[Tensor, ...]:
-        """Logits of the wanted heads, each given what comes before it in the chain; keep: as for step_logits."""
-        found: list[Tensor] = []
-
-        def asked(name: str, x: Tensor) -> tuple[Tensor, Tensor] | None:
-            if name not in wanted:
-                return None
-            logits, bonus = getattr(self, name)(x)
-            return logits, bonus if keep is None else bonus * keep
-
-        pick = self._pick(c.note_fields)
-        x = c.hidden + pick[0]
-        agree = c.candidates[..., 0] == c.step[:, None]
-        if said := asked("role", x + self.agreed[0](agree.type_as(x))):
-            found.append(with_bonus(*said, c.candidates[..., 1], agree))
-        if wanted == ("role",):
-            return tuple(found)
-
-        agree = agree & (c.candidates[..., 1] == c.role[:, None])
-        x = x + pick[1] + self.chosen(c.reference_fields) + self.agreed[1](agree.type_as(x))
-        if said := asked("pitch", x):
-            found.append(self._pitch_logits(*said, agree, c))
-        if wanted == ("pitch",):
-            return tuple(found)
-
-        copied = torch.cat(
-            [agree & (c.candidates[..., 2] == c.pitch[:, None]), c.references[..., 0] == c.pitch[:, None]], 1
+    def note_logits(self, c: Choice) -> tuple[Tensor, ...]:
+        """Logits of role, pitch, duration, velocity and offset, each given what comes before it in the chain."""
+        return tuple(
+            self.head_logits(name, c.hidden + told, c) for name, told in zip(HEADS[1:], self.told(c), strict=True)
         )
-        x = x + pick[2] + self.agreed[2](copied.type_as(x))
-        if said := asked("duration", x):
-            classes = torch.cat([c.candidates[..., 3], c.references[..., 1]], 1)
-            valid = torch.cat([agree, c.references[..., 1] < DURATION_CLASSES], 1)
-            found.append(with_bonus(*said, classes, valid))
-        x = x + pick[3]
-        if said := asked("velocity", x):
-            found.append(with_bonus(*said, c.references[..., 2], c.references[..., 2] < VELOCITIES))
-        x = x + pick[4]
-        if said := asked("offset", x):
-            found.append(with_bonus(*said, c.references[..., 3], c.references[..., 3] < OFFSET_CLASSES))
-        return tuple(found)
 
-    def _pick(self, fields: Tensor) -> list[Tensor]:
-        """Embeddings of the chosen step, role, pitch with its class, duration, velocity: [M, width] each."""
+    def told(self, c: Choice) -> list[Tensor]:
+        """What each of the heads but the first is told, [M, width] each: embeddings of the choices before it."""
         step, role, pitch, class_, duration, velocity, _ = (
-            functional.embedding(each, self.chosen.weight) for each in fields.unbind(-1)
+            functional.embedding(each, self.chosen.weight) for each in c.note_fields.unbind(-1)
         )
-        return [step, role, pitch + class_, duration, velocity]
+        news = (step, role + self.chosen(c.reference_fields), pitch + class_, duration, velocity)
+        return list(itertools.accumulate(news))
+
+    def head_logits(self, name: str, x: Tensor, c: Choice, keep: Tensor | None = None) -> Tensor:
+        """Logits of a head but the first; x [M, width]: the trunk's hidden vectors and what the head is told.
+
+        keep [1]: share of the bonuses. Of c it looks at candidates, references and the choices before its own.
+        """
+        agree = c.candidates[..., 0] == c.step[:, None]
+        if name == "role":
+            logits, bonus = self.role(x + self.agreed[0](agree.type_as(x)), keep)
+            return with_bonus(logits, bonus, c.candidates[..., 1], agree)
+        agree = agree & (c.candidates[..., 1] == c.role[:, None])
+        x = x + self.agreed[1](agree.type_as(x))
+        if name == "pitch":
+            logits, bonus = self.pitch(x, keep)
+            return self._pitch_logits(logits, bonus, agree, c)
+        here = c.pitch[:, None]
+        copied = torch.cat([agree & (c.candidates[..., 2] == here), c.references[..., 0] == here], 1)
+        logits, bonus = getattr(self, name)(x + self.agreed[2](copied.type_as(x)), keep)
+        there = c.references[..., HEADS.index(name) - 2]
+        if name == "duration":
+            classes, valid = (
+                torch.cat([c.candidates[..., 3], there], 1),
+                torch.cat([agree, there < DURATION_CLASSES], 1),
+            )
+            return with_bonus(logits, bonus, classes, valid)
+        return with_bonus(logits, bonus, there, there < logits.shape[-1])
 
     def _pitch_logits(self, logits: Tensor, bonus: Tensor, agree: Tensor, c: Choice) -> Tensor:
         """[M, 128] of the chosen role's kind: pitches, or drums."""

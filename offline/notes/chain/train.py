@@ -177,7 +177,7 @@ def songs_of(corpus: Corpus, chosen: NDArray[np.int64], genres: tuple[str, ...],
 def with_thinned(songs: list[Song], config: ChainConfig) -> tuple[NDArray[np.int64], list[Song]]:
     """For each song and then each of the thinned ones: the number of its thinned version, -1 for none, -2 is one."""
     rng = np.random.default_rng((config.seed, 3))
-    twins, extra = np.full(len(songs), -1, np.int64), []
+    twins, extra = np.full(len(songs), -1, np.int64), list[Song]()
     for i, song in enumerate(songs):
         thin = thinned(song, rng) if config.thin else None
         if thin is not None:
