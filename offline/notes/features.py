@@ -95,7 +95,7 @@ def vector(song: Song) -> NDArray[np.float32]:
         _heights(pitched),
         _leaps(pitched),
         _chords(pitched, len(song.bars)),
-        _repeats(events, len(song.bars)),
+        _repeats(events),
         _places(pitched[pitched[:, ROLE] == BASS], len(song.bars)),
         *_kit(events[drum], len(song.bars)),
     ]
@@ -158,12 +158,12 @@ def _chords(pitched: Events, bars: int) -> NDArray[np.float64]:
     return np.append(_shares(quality + 1, len(QUALITIES) + 1), same)
 
 
-def _repeats(events: Events, bars: int) -> NDArray[np.float64]:
+def _repeats(events: Events) -> NDArray[np.float64]:
     """Share of notes that stood in the same place one, two and four bars before."""
     place = (events[:, STEP].astype(np.int64) * ROLE_COUNT + events[:, ROLE]) * 128 + events[:, PITCH]
     span = 64 * ROLE_COUNT * 128
-    whole = events[:, BAR] * span + place
-    return np.array([np.isin(whole - back * span, whole).mean() if bars > back else 0.0 for back in (1, 2, 4)])
+    whole = events[:, BAR].astype(np.int64) * span + place
+    return np.array([np.isin(whole - back * span, whole).sum() / max(1, len(whole)) for back in (1, 2, 4)])
 
 
 def _places(rows: Events, bars: int) -> NDArray[np.float64]:

@@ -6,8 +6,8 @@ and may be learned from how a source writes; a second judge knows one kind of so
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,13 +15,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from offline.csvfile import Cell
-from offline.notes.features import excerpts, vector
+from offline.notes.features import vector
 from offline.notes.models import Song
 
-TREES = 400
-EXCERPTS = 2
-"""Excerpts of each song that a judge learns from."""
+TREES = 200
 REAL = "real"
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpts:
+    """Excerpts as a judge sees them: vectors [N, F] of offline.notes.features, genre and source [N]."""
+
+    vectors: NDArray[np.float32]
+    genre: NDArray[np.str_]
+    source: NDArray[np.str_]
+
+    @classmethod
+    def of(cls, songs: Sequence[Song]) -> Self:
+        """Of songs that are no longer than an excerpt, at least one."""
+        return cls(
+            np.stack([vector(song) for song in songs]),
+            np.array([song.genre for song in songs]),
+            np.array([song.source for song in songs]),
+        )
+
+    def __getitem__(self, chosen: NDArray[np.bool_]) -> Self:
+        return replace(self, vectors=self.vectors[chosen], genre=self.genre[chosen], source=self.source[chosen])
+
+    def __len__(self) -> int:
+        return len(self.genre)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +55,19 @@ class Judge:
     forest: Any
 
     @classmethod
-    def taught(cls, name: str, songs: Iterable[Song], bars: int, seed: int) -> Self:
-        """A judge who heard excerpts of so many bars of real songs, all genres as important as each other."""
+    def taught(cls, name: str, heard: Excerpts, seed: int) -> Self:
+        """A judge who heard these real excerpts, all genres as important as each other."""
         from sklearn.ensemble import RandomForestClassifier
 
-        heard = [(vector(each), song.genre) for song in songs for each in excerpts(song, bars, EXCERPTS)]
         forest = RandomForestClassifier(
             TREES, min_samples_leaf=2, class_weight="balanced_subsample", random_state=seed, n_jobs=1
         )
-        forest.fit(np.stack([each for each, _ in heard]), [genre for _, genre in heard])
+        forest.fit(heard.vectors, heard.genre)
         return cls(name, tuple(map(str, forest.classes_)), forest)
 
-    def answers(self, songs: Sequence[Song]) -> NDArray[np.float64]:
-        """Probability of each genre for each excerpt [S, G]."""
-        answers: NDArray[np.float64] = self.forest.predict_proba(np.stack([vector(song) for song in songs]))
+    def answers(self, excerpts: Excerpts) -> NDArray[np.float64]:
+        """Probability of each genre for each excerpt [N, G]."""
+        answers: NDArray[np.float64] = self.forest.predict_proba(excerpts.vectors)
         return answers
 
 
@@ -60,12 +81,12 @@ class Verdict:
     counts: NDArray[np.int64]
 
     @classmethod
-    def of(cls, judge: Judge, subject: str, songs: Sequence[Song]) -> Self:
+    def of(cls, judge: Judge, subject: str, excerpts: Excerpts) -> Self:
         """Of excerpts, real or played; those of genres that the judge does not know are left out."""
         counts = np.zeros((len(judge.genres),) * 2, np.int64)
-        known = [song for song in songs if song.genre in judge.genres]
-        if known:
-            asked = [judge.genres.index(song.genre) for song in known]
+        known = excerpts[np.isin(excerpts.genre, judge.genres)]
+        if len(known):
+            asked = [judge.genres.index(genre) for genre in known.genre]
             np.add.at(counts, (asked, judge.answers(known).argmax(1)), 1)
         return cls(judge.name, subject, judge.genres, counts)
 
@@ -105,16 +126,16 @@ class Verdict:
 
 
 def blend_rows(
-    judge: Judge, model: str, pair: tuple[str, str], played: Mapping[float, Sequence[Song]]
+    judge: Judge, model: str, pair: tuple[str, str], played: Mapping[float, Excerpts]
 ) -> list[dict[str, Cell]]:
     """Rows of genre_blend.csv: what a judge says of a blend of two genres, by the share of the second."""
     rows: list[dict[str, Cell]] = []
     first, second = (judge.genres.index(genre) for genre in pair)
-    for amount, songs in played.items():
-        answers = judge.answers(songs)
+    for amount, excerpts in played.items():
+        answers = judge.answers(excerpts)
         rows.append({
             "judge": judge.name, "model": model, "genre": pair[0], "blend": pair[1], "blend_amount": amount,
-            "excerpts": len(songs),
+            "excerpts": len(excerpts),
             "p_genre": float(answers[:, first].mean()), "p_blend": float(answers[:, second].mean()),
         })  # fmt: skip
     return rows

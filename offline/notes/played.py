@@ -11,6 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from engines.errors import SidemanError
 from engines.notes.events import Bars
 from engines.randomness import generator
@@ -18,7 +21,7 @@ from offline.csvfile import Cell, write_csv
 from offline.notes.compare import compare
 from offline.notes.copies import COPIES, COPY_BARS, copy_rows
 from offline.notes.features import excerpts
-from offline.notes.genre import REAL, Judge, Verdict, blend_rows, draw_confusion
+from offline.notes.genre import REAL, Excerpts, Judge, Verdict, blend_rows, draw_confusion
 from offline.notes.likeness import likeness_rows, phrases
 from offline.notes.models import Playing, Prompt, Song
 from offline.notes.playing import plain_bars, write_midi
@@ -27,6 +30,8 @@ from offline.notes.songs import PARTS
 INSIDE = ("MMA", "EWLD")
 """The parts that are of one kind, made by one arranger: there genre is not the source."""
 BLENDS = (0.0, 0.25, 0.5, 0.75, 1.0)
+EXCERPTS_LEARNED = 2
+"""Excerpts of each song that a judge learns from."""
 EXCERPTS_HELD = 4
 """Excerpts of each held-out song that are judged."""
 PHRASES = 64
@@ -63,37 +68,12 @@ def judge_playing(
     held = [each for songs in held_parts.values() for each in songs]
     made = {name: samples(name, player, plan, folder / "generated" / _word(name)) for name, player in players.items()}
     write_csv(folder / "genre_compare.csv", _comparisons(made, held, train, plan))
-    write_csv(folder / "copies.csv", copy_rows({**made, REAL: _spread(held, plan.controls)}, train))
-    heard = phrases([song for songs in parts.values() for song in songs], plan.phrases, plan.seed)
-    liked = [row for name, player in players.items() for row in likeness_rows(name, player, heard, plan.seed)]
-    if liked:
-        write_csv(folder / "likeness.csv", liked)
     real = {f"{REAL}, {part}": songs for part, songs in held_parts.items()}
     copies = copy_rows({**made, **real}, train)
     write_csv(folder / "copies.csv", copies)
     heard = phrases([song for songs in parts.values() for song in songs], PHRASES, plan.seed)
     alike = [row for name, player in players.items() for row in likeness_rows(name, player, heard, plan.seed)]
     write_csv(folder / "likeness.csv", alike)
-    mixed = [_mixed(name, player, pair, plan) for name, player in players.items() for pair in plan.blends]
-    judges = _judges(train, plan)
-    rows: list[dict[str, Cell]] = []
-    confusions: list[dict[str, Cell]] = []
-    blended: list[dict[str, Cell]] = []
-    for judge, known in judges:
-        truth = Verdict.of(judge, REAL, [song for song in held if known is None or song.source.startswith(known)])
-        verdicts = [truth, *(Verdict.of(judge, name, songs) for name, songs in made.items())]
-        for verdict in verdicts:
-            rows += verdict.rows(truth.counts.sum(1))
-            confusions += verdict.confusion()
-        if plan.figures:
-            draw_confusion(folder / f"confusion_{_word(judge.name)}.png", verdicts)
-        for blend in mixed:
-            if all(genre in judge.genres for genre in blend.pair):
-                blended += blend_rows(judge, blend.model, blend.pair, blend.played)
-    write_csv(folder / "genre_classifier.csv", rows)
-    write_csv(folder / "genre_confusion.csv", confusions)
-    if blended:
-        write_csv(folder / "genre_blend.csv", blended)
     for row in copies:
         print(f"{row['pieces']}, {row['compared']}: {row[COPIES]:.0%} hold a copy of {COPY_BARS} bars, longest run "
               f"{row['longest_run']} notes")  # fmt: skip
@@ -102,6 +82,38 @@ def judge_playing(
             print(f"{row['model']}, {row['after']}: {row['measure']} {row['likeness']:.2f} like the phrase, "
                   f"{row['shuffled']:.2f} like others, gain {row['gain']:.2f} [{row['low']:.2f}, {row['high']:.2f}], "
                   f"{row['changed']:.0%} changed by it")  # fmt: skip
+    mixed = [_mixed(name, player, pair, plan) for name, player in players.items() for pair in plan.blends]
+    seen = {REAL: Excerpts.of([song for song in held if song.genre])}
+    seen |= {name: Excerpts.of(songs) for name, songs in made.items()}
+    _judge_genres(_judges(train, plan), seen, mixed, folder, plan.figures)
+
+
+def _judge_genres(
+    judges: Sequence[tuple[Judge, tuple[str, ...]]],
+    seen: Mapping[str, Excerpts],
+    mixed: Sequence[_Blend],
+    folder: Path,
+    figures: bool,
+) -> None:
+    """Write and print what judges say of excerpts by name; of the real ones, those of the sources that they know."""
+    rows: list[dict[str, Cell]] = []
+    confusions: list[dict[str, Cell]] = []
+    blended: list[dict[str, Cell]] = []
+    for judge, known in judges:
+        here = {name: each[_of(known, each)] if name == REAL else each for name, each in seen.items()}
+        verdicts = [Verdict.of(judge, name, each) for name, each in here.items()]
+        for verdict in verdicts:
+            rows += verdict.rows(verdicts[0].counts.sum(1))
+            confusions += verdict.confusion()
+        if figures:
+            draw_confusion(folder / f"confusion_{_word(judge.name)}.png", verdicts)
+        for blend in mixed:
+            if all(genre in judge.genres for genre in blend.pair):
+                blended += blend_rows(judge, blend.model, blend.pair, blend.played)
+    write_csv(folder / "genre_classifier.csv", rows)
+    write_csv(folder / "genre_confusion.csv", confusions)
+    if blended:
+        write_csv(folder / "genre_blend.csv", blended)
     for row in rows:
         if row["genre"] == "all":
             print(
@@ -138,17 +150,21 @@ def _played(player: Playing, name: str, prompt: Prompt) -> Song:
     return Song("", prompt.genre, name, "", events, bars)
 
 
-def _judges(train: Sequence[Song], plan: Plan) -> list[tuple[Judge, tuple[str, ...] | None]]:
+def _judges(train: Sequence[Song], plan: Plan) -> list[tuple[Judge, tuple[str, ...]]]:
     """Judges of all sources, and of INSIDE alone where the data has it, each with how its sources' names begin."""
-    labelled = [song for song in train if song.genre]
-    judges: list[tuple[Judge, tuple[str, ...] | None]] = [
-        (Judge.taught("all sources", labelled, plan.bars, plan.seed), None)
-    ]
+    heard = [each for song in train if song.genre for each in excerpts(song, plan.bars, EXCERPTS_LEARNED)]
+    learned = Excerpts.of(heard)
+    judges: list[tuple[Judge, tuple[str, ...]]] = [(Judge.taught("all sources", learned, plan.seed), ("",))]
     starts = tuple(start for start, part in PARTS.items() if part in INSIDE)
-    inside = [song for song in labelled if song.source.startswith(starts)]
-    if len({song.genre for song in inside}) > 1:
-        judges.append((Judge.taught(" and ".join(INSIDE), inside, plan.bars, plan.seed), starts))
+    inside = learned[_of(starts, learned)]
+    if len(np.unique(inside.genre)) > 1:
+        judges.append((Judge.taught(" and ".join(INSIDE), inside, plan.seed), starts))
     return judges
+
+
+def _of(starts: tuple[str, ...], excerpts: Excerpts) -> NDArray[np.bool_]:
+    """Which excerpts are of sources whose names begin so."""
+    return np.array([source.startswith(starts) for source in excerpts.source.tolist()], np.bool_)
 
 
 def _comparisons(
@@ -173,7 +189,7 @@ class _Blend:
 
     model: str
     pair: tuple[str, str]
-    played: dict[float, list[Song]]
+    played: dict[float, Excerpts]
 
 
 def _mixed(name: str, player: Playing, pair: tuple[str, str], plan: Plan) -> _Blend:
@@ -181,7 +197,9 @@ def _mixed(name: str, player: Playing, pair: tuple[str, str], plan: Plan) -> _Bl
     if unknown:
         raise SidemanError(f"{name} has no genre {unknown[0]}; there are {', '.join(player.genres)}")
     return _Blend(name, pair, {
-        amount: [_played(player, name, _prompt(plan, pair[0], i, pair[1], amount)) for i in range(plan.samples)]
+        amount: Excerpts.of(
+            [_played(player, name, _prompt(plan, pair[0], i, pair[1], amount)) for i in range(plan.samples)]
+        )
         for amount in BLENDS
     })  # fmt: skip
 
