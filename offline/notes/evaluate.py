@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from engines.errors import SidemanError
 from offline.csvfile import Cell, write_csv
 from offline.data.labels import SPLITS
+from offline.notes.gpt.data import read_words
 from offline.notes.loading import load_model
 from offline.notes.models import Playing, Scored, Song
 from offline.notes.ngram import NGram
@@ -52,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     blends = [_pair(text) for text in args.blend]
     models = {name: load_model(path) for name, path in _named(args.models).items()}
     scored = {name: model for name, model in models.items() if isinstance(model, Scored)}
+    _check_vocabularies(scored, args.data)
     players = {name: model for name, model in models.items() if isinstance(model, Playing)}
     parts = {
         part: _some(songs, args.songs)
@@ -97,6 +99,13 @@ def _score(models: dict[str, Scored], parts: dict[str, list[Song]], folder: Path
     print()
 
 
+def _check_vocabularies(models: Mapping[str, Scored], data: Path) -> None:
+    """Raise SidemanError for a model of tokens whose vocabulary is not that of the data."""
+    for name, model in models.items():
+        if model.reads_tokens and getattr(model, "words", None) != read_words(data):
+            raise SidemanError(f"{name} was trained on another vocabulary than that of {data}; prepare the data alike")
+
+
 def _baselines(train: Sequence[Song], data: Path) -> dict[str, Scored]:
     """n-grams of the product's fields, and of the seed's tokens where there are any; fitted when they are needed."""
     flat = [fields_of(song).tokens for song in train]
@@ -105,8 +114,6 @@ def _baselines(train: Sequence[Song], data: Path) -> dict[str, Scored]:
     }
     with_tokens = [song for song in train if song.tokens is not None]
     if with_tokens:
-        from offline.notes.gpt.data import read_words
-
         words = read_words(data)
         stream = seed_of(words)
         streams = [stream(song).tokens for song in with_tokens]

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engines.errors import SidemanError
 from engines.notes.fields import Layout
-from offline.notes.chain.config import HPARAMS, ChainConfig, read_hparams
+from offline.notes.chain.checkpoint import load_checkpoint
+from offline.notes.chain.config import ChainConfig
 from offline.notes.chain.data import Sequences, judging
 from offline.notes.chain.data import Song as ChainSong
 from offline.notes.models import Bits, Song
-from offline.trainer import BEST, read_weights
 
 if TYPE_CHECKING:
     from offline.notes.chain.network import ChainNetwork
@@ -35,18 +34,8 @@ class ChainScored:
     @classmethod
     def load(cls, folder: Path) -> ChainScored:
         """The best weights of a training. Raises SidemanError when there are none, or they do not fit."""
-        from offline.notes.chain.network import ChainNetwork
-
-        table = read_hparams(folder)
-        config, genres = table["config"], tuple(table["genres"])
-        if not (folder / BEST).is_file():
-            raise SidemanError(f"{folder} has no {BEST}: no epoch is done yet; go on with --resume")
-        network = ChainNetwork(config, len(genres))
-        try:
-            network.load_state_dict(read_weights(folder / BEST))
-        except RuntimeError as error:
-            raise SidemanError(f"{folder / BEST} does not fit {folder / HPARAMS}; train again") from error
-        return cls(network, config, genres)
+        network, table = load_checkpoint(folder)
+        return cls(network, table["config"], tuple(table["genres"]))
 
     def bits(self, song: Song) -> Bits:
         """See Scored."""
