@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -16,6 +17,7 @@ from engines.music import Phrase
 from engines.notes.asked import Asked, NoteModel
 from engines.notes.bar import written
 from engines.notes.controls import CONTROL_CLASSES, DENSITY, controls_of
+from engines.notes.events import PITCH
 from engines.notes.grammar import Grammar, Until, silence, sounding
 from engines.notes.history import HISTORY_BARS, History, Measure, moved, no_events, silent, with_heard
 from engines.notes.leading import leading
@@ -39,6 +41,9 @@ VARY_HEAT = 1.25
 """What `vary` multiplies the temperature of its bar by."""
 VARY_MEMORY = 0.5
 """And how much it goes by what was played before."""
+REPEATED = 0.6
+"""What each bar that was the one before it again multiplies that by. Hearing only itself, the model would now and then
+stay in a loop; in the pieces that it learned from one pitched bar in a hundred is the one before it again."""
 FILL_CLASSES = 2
 """Classes of density by which a fill is busier than what was asked, or than the bar before."""
 MARGIN_S = 0.02
@@ -141,7 +146,9 @@ class NotesEngine:
             temperature=float(values["temperature"]) * (VARY_HEAT if request.vary else 1.0),
             top_p=float(values["top_p"]),
             top_k=int(values["top_k"]),
-            memory=float(values["memory"]) * (VARY_MEMORY if request.vary else 1.0),
+            memory=float(values["memory"])
+            * (VARY_MEMORY if request.vary else 1.0)
+            * REPEATED ** repeats(state.history),
         )
 
 
@@ -162,6 +169,16 @@ def having_heard(request: Request, state: NotesState) -> NotesState:
     return replace(
         state, history=history, number=number, until=until, chord=chord_heard(request) or state.chord, seats=seats
     )
+
+
+def repeats(history: History) -> int:
+    """How many of the latest bars, in a row, were the one before them again."""
+    count = 0
+    for bar, before in pairwise(reversed(history)):
+        if not len(bar.events) or not np.array_equal(bar.events[:, : PITCH + 1], before.events[:, : PITCH + 1]):
+            break
+        count += 1
+    return count
 
 
 def busier(asked: int, history: History) -> int:

@@ -160,14 +160,15 @@ def test_scale_and_chord_are_never_broken(engine: NotesEngine) -> None:
 
 
 def test_what_the_performer_asks_is_told_to_the_model(engine: NotesEngine, model: Noise) -> None:
-    song(engine, 1, density=0.0, polyphony=1.0, register=0.5, chord="Dbm7", bass=False)
+    song(engine, 1, density=0.0, polyphony=1.0, register=0.5, chord="Dbm7", **seats("piano", "reed"))
     _, asked = model.asked[0]
     assert asked.bar.controls[[DENSITY, POLYPHONY, REGISTER, ROOT, QUALITY]].tolist() == [1, 8, 5, 3, 5]
-    assert asked.bar.told[[DRUMS, BASS, PIANO]].tolist() == [1, 1, 0]
+    assert asked.bar.told[[DRUMS, BASS, PIANO, REED]].tolist() == [1, 1, 2, 2]
     assert asked.genres == ((-1, 1.0),)
     song(engine, 1, genre="jazz", blend="blues", blend_amount=0.25)
     _, asked = model.asked[1]
     assert not asked.bar.controls.any()
+    assert not asked.bar.told.any()  # fifteen seats are no band: who plays is the model's choice
     assert asked.genres == ((1, 0.75), (0, 0.25))
 
 
@@ -175,6 +176,14 @@ def test_a_blend_of_nothing_is_one_genre(engine: NotesEngine, model: Noise) -> N
     for bar, (amount, left) in enumerate([(0.0, ((1, 1.0),)), (1.0, ((0, 1.0),))]):
         song(engine, 1, genre="jazz", blend="blues", blend_amount=amount)
         assert model.asked[bar][1].genres == left
+
+
+def test_a_bar_that_came_again_and_again_weakens_the_memory(engine: NotesEngine, model: Noise) -> None:
+    once = Played(Meter(), Phrase(BAR_TICKS, (Note(0, 60, 80, 480, PIANO + 1),)))
+    other = Played(Meter(), Phrase(BAR_TICKS, (Note(0, 62, 80, 480, PIANO + 1),)))
+    for history, share in (([once, other], 1.0), ([other, once, once], 0.6), ([once] * 4, 0.6**3)):
+        engine.generate(request(engine, len(history)), engine.prime(history, 1))
+        assert model.asked[-1][1].memory == pytest.approx(share)
 
 
 def test_a_fill_is_busier_and_vary_is_warmer(engine: NotesEngine, model: Noise) -> None:
@@ -186,6 +195,10 @@ def test_a_fill_is_busier_and_vary_is_warmer(engine: NotesEngine, model: Noise) 
     assert [int(each.bar.controls[DENSITY]) for each in asked[:1]] == [7]
     assert asked[1].bar.controls[DENSITY] >= 3
     assert asked[2].temperature == 1.0
+
+
+def seats(*names: str) -> dict[str, bool]:
+    return {role.name: role.name in names for role in ROLES}
 
 
 def heard_scale(part: int = PIANO + 1, bar: int = -1) -> tuple[Note, ...]:
@@ -236,21 +249,22 @@ def test_who_is_ignored_changes_nothing(engine: NotesEngine) -> None:
 
 
 def test_who_is_accompanied_keeps_the_seat_for_some_bars(engine: NotesEngine, model: Noise) -> None:
-    state = song(engine, 2, follow="accompany")[1]
-    parts = []
+    trio = {"follow": "accompany", **seats("bass", "piano", "reed")}
+    state, parts = song(engine, 2, **trio)[1], []
     for bar in range(2, 10):
         heard = heard_scale(REED + 1) if bar == 2 else ()
-        phrase, state = engine.generate(request(engine, bar, heard=heard, follow="accompany"), state)
+        phrase, state = engine.generate(request(engine, bar, heard=heard, **trio), state)
         parts.append({note.part - 1 for note in phrase.notes})
-    told = [int(asked.bar.told[REED]) for _, asked in model.asked[2:]]
-    assert told == [2, 2, 2, 2, 2, 0, 0, 0]
+    asked = [asked for _, asked in model.asked[2:]]
+    assert [bool(each.grammar.limits.may[:, REED].any()) for each in asked] == [False] * 5 + [True] * 3
+    assert {int(each.bar.told[REED]) for each in asked} == {2}  # the person plays it, or the model may
     assert REED not in set.union(*parts[:5])
 
 
 def test_the_band_is_in_the_context_and_said_to_play(engine: NotesEngine, model: Noise) -> None:
     state = song(engine, 1)[1]
     kick = (Note(-BAR_TICKS, 36, 100, 60, DRUMS + 1), Note(-1920, 36, 100, 60, DRUMS + 1))
-    engine.generate(request(engine, 1, band=kick), state)
+    engine.generate(request(engine, 1, band=kick, **seats("piano")), state)
     history, asked = model.asked[-1]
     rows = history[0].events
     assert rows[rows[:, ROLE] == DRUMS][:, [STEP, PITCH]].tolist() == [[0, 36], [8, 36]]
@@ -334,8 +348,7 @@ def test_a_bar_between_two_is_the_one_of_some_that_what_follows_is_likeliest_aft
 
 def test_a_note_ends_where_the_bar_after_strikes_its_pitch(engine: NotesEngine) -> None:
     everywhere = Phrase(BAR_TICKS, tuple(Note(0, pitch, 90, 480, PIANO + 1) for pitch in range(20, 110)))
-    only = {role.name: role is ROLES[PIANO] for role in ROLES}
-    phrase, _ = engine.generate(request(engine, 0, following=everywhere, **only), engine.start(1))
+    phrase, _ = engine.generate(request(engine, 0, following=everywhere, **seats("piano")), engine.start(1))
     assert phrase.notes
     assert all(note.tick + note.length <= BAR_TICKS for note in phrase.notes)
 
