@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,14 +67,15 @@ def subject(checkpoint: Path, data: Path | None, steps: int) -> Subject:
         )
     }
     shown = {name: _shown(name, network, seen, hidden) for name in HEADS}
+    meant = _meant(network, seen, hidden)
     fields = Tensor("fields", "int64", (-1, TOLD_FIELDS))
     told = {"fields": _told_fields("offset", seen)}
     graphs["told"] = _plain(
-        ToldModule(network), (fields,), Tensor("told", "float32", (-1, width)), told, products=False
+        ToldModule(network), (fields,), Tensor("told", "float32", (-1, width)), told, meant["told"], products=False
     )
     for name in HEADS:
         logits = Tensor("logits", "float32", (-1, CLASSES[name]))
-        graphs[name] = _plain(HeadModule(network, name), head_inputs(name, width), logits, shown[name])
+        graphs[name] = _plain(HeadModule(network, name), head_inputs(name, width), logits, shown[name], meant[name])
     return Subject(
         engine="notes",
         kind="chain",
@@ -257,22 +258,37 @@ def _shown(name: str, network: ChainNetwork, seen: list[Batch], hidden: list[NDA
     return shown if head > 1 else {key: value for key, value in shown.items() if key != "references"}
 
 
+def _meant(network: ChainNetwork, seen: list[Batch], hidden: list[NDArray[np.float32]]) -> Heads:
+    """What the network itself says where the graphs of heads are asked, in the way it is trained."""
+    import torch
+
+    said: dict[str, list[NDArray[np.float32]]] = {}
+    for batch, vectors in zip(seen, hidden, strict=True):
+        whole = torch.from_numpy(vectors)
+        choice = replace(batch.choice, hidden=whole[batch.followed])
+        with torch.inference_mode():
+            logits = (network.step_logits(whole, batch.candidates), *network.note_logits(choice))
+            told = network.told(choice)[-1]
+        for name, each in zip((*HEADS, "told"), (*logits, told), strict=True):
+            said.setdefault(name, []).append(each.numpy())
+    return {name: np.concatenate(parts) for name, parts in said.items()}
+
+
 def _plain(
-    module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, shown: Inputs, products: bool = True
-) -> GraphSubject:
-    """A graph without a context, and what it is to say of what it is shown."""
+    module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, shown: Inputs, meant: NDArray[np.float32],
+    products: bool = True,
+) -> GraphSubject:  # fmt: skip
+    """A graph without a context, and what it is to say (`meant`) of what it is shown."""
     import torch
 
     arguments = [torch.from_numpy(np.ascontiguousarray(shown[each.name])) for each in inputs]
     example = [each if each.shape == (1,) else each[:2] for each in arguments]
-    with torch.inference_mode():
-        reference = module.eval()(*arguments).numpy()
 
     def row(array: NDArray[Any], i: int) -> NDArray[Any]:
         return array if len(array) == 1 else array[i : i + 1]
 
     def probe(graph: Graph) -> Heads:
-        said = [graph(**{name: row(array, i) for name, array in shown.items()})[0] for i in range(len(reference))]
+        said = [graph(**{name: row(array, i) for name, array in shown.items()})[0] for i in range(len(meant))]
         return {output.name: np.concatenate(said)}
 
     return GraphSubject(
@@ -280,7 +296,7 @@ def _plain(
         outputs=(output,),
         onnx=lambda path: from_torch(module, example, inputs, (output,), path, rest=max(0, len(inputs) - 2)),
         torchscript=lambda path: script_from_torch(module, example, path),
-        reference={output.name: reference},
+        reference={output.name: meant},
         probe=probe,
         distributions=lambda heads: heads,
         products=products,

@@ -41,8 +41,12 @@ class ToldModule(nn.Module):
 
     def __init__(self, network: ChainNetwork) -> None:
         super().__init__()
-        weight, layout = network.chosen.weight.detach(), network.layout
+        weight, layout = network.chosen.weight.detach().clone(), network.layout
         self.notes_end, self.first_reference = layout.bar[0], layout.reference[0]
+        # Drums have row 0 as their class of pitch, and a training may have learned it; here it is nothing, many times.
+        drums = layout.note[PITCH - STEP] + PITCHES // 2
+        weight[drums : drums + PITCHES // 2] += weight[0]
+        weight[0] = 0.0
         self.table = nn.Parameter(torch.cat([weight[: self.notes_end], weight[self.first_reference :]]))
 
     def forward(self, fields: Tensor) -> Tensor:

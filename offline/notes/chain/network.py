@@ -207,7 +207,7 @@ class ChainNetwork(nn.Module):
     def told(self, c: Choice) -> list[Tensor]:
         """What each of the heads but the first is told, [M, width] each: embeddings of the choices before it."""
         step, role, pitch, class_, duration, velocity, _ = (
-            functional.embedding(each, self.chosen.weight) for each in c.note_fields.unbind(-1)
+            functional.embedding(each, self.chosen.weight, padding_idx=0) for each in c.note_fields.unbind(-1)
         )
         news = (step, role + self.chosen(c.reference_fields), pitch + class_, duration, velocity)
         return list(itertools.accumulate(news))
