@@ -57,6 +57,11 @@ class Asking:
         asked, self.asked = self.asked, None
         return asked
 
+    def took(self, asked: Asked) -> None:
+        """A bar is there: later ones will take about as long. One that leads to a known bar takes what there is."""
+        if asked.plan is None or asked.plan.following is None:
+            self._deadlines.took(asked.at_ns)
+
     def prime(self, history: tuple[Played, ...]) -> None:
         """Have a state made from what was played."""
         asked = self._ask(None)

@@ -237,7 +237,7 @@ class Planner:
         asked = self._asking.answered(message.id)
         if asked is None:
             return
-        self._deadlines.took(asked.at_ns)
+        self._asking.took(asked)
         plan = self.next
         if asked.fill_tick is not None:
             self._fill_made(message, asked.fill_tick)
