@@ -18,6 +18,7 @@ from bridge.commands.bench_clicks import click_rows
 from bridge.commands.bench_clock import clock_rows
 from bridge.commands.bench_jack import jack_rows
 from bridge.commands.bench_link import link_rows
+from bridge.commands.bench_notes import note_rows
 from bridge.commands.figures import Row
 from bridge.commands.live_figures import LiveFigures, measure_live
 from bridge.commands.probe import stage_lateness
@@ -34,15 +35,22 @@ FLAT_OUT_WORKERS = 2
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How long to measure. seed_model: with the seed's way of making a bar beside ours."""
+    """How long to measure, and what.
+
+    seed_model: with the seed's way of making a bar beside ours; notes, remi: bundles of notes, the product's and the
+    flat GPT's
+    """
 
     bars: int
     seconds: float
     seed_model: bool
+    notes: str = "notes"
+    remi: str = "remi"
 
 
 PARTS: dict[str, Callable[[Wanted], Iterator[Row]]] = {
     "bars": lambda wanted: bar_rows(wanted.bars, wanted.seed_model),
+    "notes": lambda wanted: note_rows(wanted.bars, wanted.seconds, wanted.notes, wanted.remi),
     "dispatch": lambda wanted: lateness_rows(wanted.seconds, flat_out_loads()),
     "jack": lambda wanted: jack_rows(wanted.seconds, flat_out_loads()),
     "link": lambda wanted: link_rows(wanted.seconds),
@@ -57,20 +65,26 @@ PARTS: dict[str, Callable[[Wanted], Iterator[Row]]] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to measure, and how long."""
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} [all]")
     parser.add_argument("--only", action="append", choices=list(PARTS), metavar="PART",
                         help=f"measure {', '.join(PARTS)}; may be given several times")  # fmt: skip
     parser.add_argument("--bars", type=int, default=400, metavar="N", help="bars of each bundle (400)")
     parser.add_argument("--seconds", type=float, default=5.0, metavar="S", help="of each measurement in time (5)")
     parser.add_argument("--seed-model", action=argparse.BooleanOptionalAction, default=True,
                         help="compare with keras predict at each step, where keras is installed")  # fmt: skip
+    parser.add_argument("--notes", default="notes", metavar="BUNDLE", help="of notes, to measure (notes)")
+    parser.add_argument("--remi", default="remi", metavar="BUNDLE", help="of the flat GPT, to measure (remi)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the table as it grows; 1 if a target was missed."""
     if args.bars < 10 or not 1.0 <= args.seconds <= 600.0:
         raise SidemanError("bench takes --bars of 10 or more and --seconds from 1 to 600")
+    parts = [*args.parts, *(args.only or [])]
+    if unknown := [part for part in parts if part not in PARTS]:
+        raise SidemanError(f"bench has no part {unknown[0]}; it has {', '.join(PARTS)}")
     missed = 0
-    for row in rows(Wanted(args.bars, args.seconds, args.seed_model), args.only or list(PARTS)):
+    for row in rows(Wanted(args.bars, args.seconds, args.seed_model, args.notes, args.remi), parts or list(PARTS)):
         missed += row.passed is False
         print(row, flush=True)
     return int(missed > 0)
