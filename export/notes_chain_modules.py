@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from engines.notes.chain import HEADS
+from engines.notes.events import PITCH, STEP
+from engines.notes.fields import PITCHES
 from engines.notes.memory import REFERENCES
 from offline.notes.chain.network import ChainNetwork, Choice
 
