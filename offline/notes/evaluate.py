@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-baselines", action="store_true", help="no n-grams")
     parser.add_argument("--samples-per-genre", type=int, default=25, metavar="N", help="that bundles play [25]")
     parser.add_argument("--bars", type=int, default=16, metavar="N", help="of each sample and excerpt [16]")
-    parser.add_argument("--temperature", type=float, default=1.0, help="of the samples [1]")
-    parser.add_argument("--top-p", type=float, default=1.0, help="of the samples [1]")
+    parser.add_argument("--temperature", type=float, help="of the samples [the bundle's own]")
+    parser.add_argument("--top-p", type=float, help="of the samples [the bundle's own]")
     parser.add_argument(
         "--blend", action="append", default=[], metavar="GENRE:GENRE", help="judge blends of two; may be repeated"
     )

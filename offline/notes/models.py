@@ -112,6 +112,7 @@ class Prompt:
 
     bars: their metres and tempi; a model that chooses its own plays as many
     genre: "" for none said
+    temperature, top_p: None for the model's own
     blend, blend_amount: a second genre and its share, 0-1; "" for none
     heard: notes that a person played before the first bar, ticks from it (negative), each with its part
     follow: how they are followed (engines.notes.parameters.FOLLOW)
@@ -120,8 +121,8 @@ class Prompt:
     genre: str
     bars: Bars
     seed: int
-    temperature: float = 1.0
-    top_p: float = 1.0
+    temperature: float | None = None
+    top_p: float | None = None
     blend: str = ""
     blend_amount: float = 0.0
     heard: tuple[Note, ...] = ()

@@ -47,8 +47,8 @@ class Plan:
     samples: int
     bars: int
     seed: int
-    temperature: float
-    top_p: float
+    temperature: float | None
+    top_p: float | None
     blends: tuple[tuple[str, str], ...]
     figures: bool = True
 

@@ -34,10 +34,12 @@ class EnginePlayer:
         """See Playing; all seats may play. Raises SidemanError for a genre that it does not have."""
         parameters = Parameters(self._engine.parameters)
         wanted: dict[str, Value] = {
-            "genre": prompt.genre or _ANY_GENRE, "follow": prompt.follow,
-            "temperature": prompt.temperature, "top_p": prompt.top_p,
-            **{role.name: True for role in ROLES},
+            "genre": prompt.genre or _ANY_GENRE, "follow": prompt.follow, **{role.name: True for role in ROLES},
         }  # fmt: skip
+        if prompt.temperature is not None:
+            wanted["temperature"] = prompt.temperature
+        if prompt.top_p is not None:
+            wanted["top_p"] = prompt.top_p
         if prompt.blend:
             wanted |= {"blend": prompt.blend, "blend_amount": prompt.blend_amount}
         for name, value in wanted.items():
