@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bridge.control.heard import Ears, Hearing
 from bridge.messages.message import Message
@@ -57,7 +60,7 @@ class Walking:
         pitch = state + 12 * request.take + (7 if request.fill else 0)
         if request.following is not None:
             pitch = request.following.notes[0].pitch + 50
-        notes = [Note(beat * BEAT, pitch, 100, 2 * BEAT, self.part) for beat in range(made)]
+        notes = [Note(beat * BEAT, pitch % 128, 100, 2 * BEAT, self.part) for beat in range(made)]
         return Phrase(request.length_ticks, tuple(notes), None, None if made == beats else made * BEAT), pitch + 1
 
 
@@ -358,3 +361,45 @@ def test_in_a_held_loop_a_wish_brings_one_bar_that_leads_back_to_it(wish: str) -
     rig.until(4 * BAR + BEAT)
     assert keys.bars[4] == (4, "hit", 1), "the engine goes on from the loop"
     assert keys.engine.asked[-1].following is None
+
+
+WISHES = st.sampled_from(
+    ["again", "vary", "fill", "undo", "hold on", "hold off", "take", "changed", "lose", "slow", "quick"]
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(WISHES, st.integers(0, BAR)), max_size=24))
+def test_whatever_is_wished_for_every_bar_is_played_and_counted_once(wishes: list[tuple[str, int]]) -> None:
+    rig, drums, keys = duo()
+    rig.play()
+    tick = 0
+    for wish, later in wishes:
+        tick += later
+        rig.until(tick)
+        match wish.split():
+            case ["hold", on]:
+                keys.planner.hold(on == "on")
+            case ["take"]:
+                keys.planner.take(3)
+            case ["lose"]:
+                keys.planner.worker_lost()
+                rig.asked = [asked for asked in rig.asked if asked[1] is not keys]
+                keys.worker = Worker(keys.engine, 1)
+                keys.planner.worker_ready(0.001)
+            case ["slow"]:
+                keys.took_s, keys.engine.beat_s = 0.9, 0.5
+            case ["quick"]:
+                keys.took_s = keys.engine.beat_s = 0.0
+            case ["undo"]:
+                with contextlib.suppress(SidemanError):
+                    keys.planner.undo()
+            case [verb]:
+                getattr(keys.planner, verb)()
+    rig.until(tick + 2 * BAR)
+    for seat in (drums, keys):
+        numbers = [report.span.number for report in seat.reports]
+        assert numbers == list(range(len(numbers))) and len(numbers) >= tick // BAR + 2
+        assert sum(seat.planner.counters.counts().values()) == len(numbers)
+        assert all(-120 <= n.tick < BAR and n.length > 0 for report in seat.reports for n in report.phrase.notes)
+    assert {outcome for _, outcome, _ in drums.bars} == {"hit"}
