@@ -6,13 +6,17 @@ import argparse
 import csv
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
 
+from engines.engine import Request
 from engines.errors import SidemanError
+from engines.music import Note, Phrase
 from engines.notes.events import BAR, Bars, Events, quantised
 from engines.notes.roles import BASS, DRUMS, ROLE_NAMED
+from engines.parameter import Parameter
 from offline.notes import evaluate, genre, played
 from offline.notes.compare import compare
 from offline.notes.corpus import FOLDER, Corpus
@@ -20,10 +24,13 @@ from offline.notes.features import SCALARS, excerpts, pitch_classes, scalars, ve
 from offline.notes.genre import Excerpts, Judge, Verdict
 from offline.notes.models import FIELDS, Bits, Prompt, Song
 from offline.notes.pieces import Piece
-from offline.notes.playing import meter_of, plain_bars, write_midi
+from offline.notes.playing import EnginePlayer, meter_of, plain_bars, write_midi
 from offline.notes.reading import read_midi
 from offline.notes.results import Result, rows_of
 from offline.notes.songs import MACRO, parts_of, read_songs
+
+if TYPE_CHECKING:
+    from engines.engine import Engine
 
 pytest.importorskip("sklearn", reason='judges need the train extra: pip install "sideman[train]"')
 PIANO = ROLE_NAMED["piano"]
@@ -265,3 +272,42 @@ def test_parts_and_licences(tmp_path: Path) -> None:
     songs = read_songs(data, "validation", tokens=True)
     assert [*parts_of(songs)] == ["MMA", "POP909"] and all(one.tokens is None for one in songs)
     assert len(read_songs(data, "train", nc=False)) == 60
+
+
+class Organ:
+    """An engine that holds one chord a bar in the seat whose switch is on, an octave up for bebop."""
+
+    parameters: tuple[Parameter, ...] = (
+        Parameter(name="genre", kind="choice", default="any", choices=("any", *GENRES)),
+        Parameter(name="temperature", kind="float", default=0.7),
+        Parameter(name="drums", kind="bool", default=False),
+    )
+
+    def __init__(self) -> None:
+        self.asked: list[Request] = []
+
+    def start(self, seed: int) -> int:
+        return seed
+
+    def generate(self, request: Request, state: int) -> tuple[Phrase, int]:
+        self.asked.append(request)
+        pitch = 60 + 12 * (request.parameters["genre"] == "bebop") + state
+        return Phrase.of(request.length_ticks, [Note(-40, pitch, 80, 900, part=PIANO + 1)]), state + 1
+
+
+def test_an_engine_plays_what_it_is_asked_bar_by_bar() -> None:
+    engine = Organ()
+    player = EnginePlayer(cast("Engine", engine), "organ")
+    assert player.genres == GENRES
+    bars = np.array([[16, 4, 120], [14, 8, 90]], np.int32)
+    heard = (Note(-960, 60, 80, 900, 3),)
+    events, as_played = player.play(Prompt("bebop", bars, 2, heard=heard))
+    assert events[:, [0, 1, 2, 3]].tolist() == [[0, 0, PIANO, 74], [1, 0, PIANO, 75]] and as_played is bars
+    first, second = engine.asked
+    assert (first.heard, second.heard) == (heard, ()) and (second.start_tick, str(second.meter)) == (3840, "7/8")
+    assert first.parameters == {"genre": "bebop", "temperature": 0.7, "drums": True}
+    player.play(Prompt("", bars, 2, temperature=0.5))
+    assert engine.asked[-1].parameters["genre"] == "any" and engine.asked[-1].parameters["temperature"] == 0.5
+    engine.parameters = engine.parameters[1:]
+    with pytest.raises(SidemanError, match="organ has no genres"):
+        EnginePlayer(cast("Engine", engine), "organ")
