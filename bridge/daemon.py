@@ -108,8 +108,9 @@ class Daemon:
         self.keeper = Keeper(options.file, self.transport, self.players, self.learn, self.on_message)
         self.osc = OscDoor(self.surface, set_.osc_port, set_.lan)
         stems = () if options.stems is None else tuple((name, options.stems / f"{name}.wav") for name in self.players)
-        self.tape = Tape(options.record, self.on_message, stems)
         stage_players = tuple(player.config.setup(name, set_.outputs) for name, player in self.players.items())
+        programs = {player.name: player.programs for player in stage_players}
+        self.tape = Tape(options.record, self.on_message, stems, programs)
         self.stagehand = Stagehand(
             Setup(CLIENT_NAME, stage_players, self.song.tempo_mbpm, set_.sync_setup(), set_.input_setups()),
             lambda: self.transport.tempo_mbpm,

@@ -33,8 +33,13 @@ class Tape:
     """A recorder process, if there are paths to record to; else nothing."""
 
     def __init__(
-        self, paths: tuple[Path, ...], say: Callable[[str], None], stems: tuple[tuple[str, Path], ...] = ()
+        self,
+        paths: tuple[Path, ...],
+        say: Callable[[str], None],
+        stems: tuple[tuple[str, Path], ...] = (),
+        programs: dict[str, dict[int, int]] | None = None,
     ) -> None:
+        self._programs = programs or {}
         self._paths = paths
         self._stems = stems
         self._say = say
@@ -54,7 +59,7 @@ class Tape:
         self._child.start()
         paths = tuple(str(path.absolute()) for path in self._paths)
         stems = tuple((player, str(path.absolute())) for player, path in self._stems)
-        self._child.send(Record(paths, tempo_mbpm, meter.numerator, meter.denominator, stems))
+        self._child.send(Record(paths, tempo_mbpm, meter.numerator, meter.denominator, stems, self._programs))
 
     def relay(self, message: EpochStarted | Left | Piece) -> None:
         """Hand on what the stage said."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from bridge.messages.message import Message, Trouble
 from bridge.messages.stage import EpochStarted, Left
 from engines.music import LoopFile
@@ -13,6 +15,7 @@ class Record(Message, frozen=True):
     """First message: where to write (.mid and .wav by their endings), and the tempo and metre at the start.
 
     stems: player and path of each .wav that holds one player alone
+    programs: by player, General MIDI's program of each part that the set tells another than its seat's
     """
 
     paths: tuple[str, ...]
@@ -20,6 +23,7 @@ class Record(Message, frozen=True):
     meter_numerator: int
     meter_denominator: int
     stems: tuple[tuple[str, str], ...] = ()
+    programs: dict[str, dict[int, int]] = msgspec.field(default_factory=dict)
 
 
 class RecordedTempo(Message, frozen=True):

@@ -21,12 +21,16 @@ class NoteEvent:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """What a player plays on a MIDI channel, 1-16. part: see engines.music.Note."""
+    """What a player plays on a MIDI channel, 1-16.
+
+    part: see engines.music.Note; told: the program that it is to have instead of its seat's
+    """
 
     player: str
     channel: int
     events: Sequence[NoteEvent]
     part: int = 0
+    told: int | None = None
 
     @property
     def name(self) -> str:
@@ -37,7 +41,8 @@ class Track:
     def program(self) -> int | None:
         """General MIDI's program of its part; None for drums, and for what has no part."""
         role = ROLES[self.part - 1] if self.part else None
-        return role.program if role and role.programs else None
+        seats = role.program if role and role.programs else None
+        return seats if self.told is None else self.told
 
     @property
     def sounds_on(self) -> int:

@@ -40,7 +40,7 @@ class Recorder:
     """A take and the files it goes to. A file that cannot be written is named once, and the others go on."""
 
     def __init__(self, record: Record) -> None:
-        self.take = Take(record.tempo_mbpm, record.meter_numerator, record.meter_denominator)
+        self.take = Take(record.tempo_mbpm, record.meter_numerator, record.meter_denominator, record.programs)
         self.troubles: list[str] = []
         self._files: list[TakeFile] = []
         self._changed = False

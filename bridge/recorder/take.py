@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -32,7 +32,11 @@ class _Part:
 class Take:
     """Collects in stage ticks; tick 0 of the file is the first tick that was played from."""
 
-    def __init__(self, tempo_mbpm: int, numerator: int, denominator: int) -> None:
+    def __init__(
+        self, tempo_mbpm: int, numerator: int, denominator: int, programs: Mapping[str, Mapping[int, int]] | None = None
+    ) -> None:
+        """programs: see bridge.messages.recorder.Record."""
+        self._programs = programs or {}
         self._origin: int | None = None
         self._last = self._settled = 0
         self._parts: dict[tuple[str, int, int], _Part] = {}
@@ -128,7 +132,13 @@ class Take:
         """The players' parts, with an end for every note: players as they came in, the parts of each in order."""
         players = list(dict.fromkeys(player for player, _, _ in self._parts))
         tracks = [
-            Track(ends.player, part.channel, [*part.events, *ends.events], part.part)
+            Track(
+                ends.player,
+                part.channel,
+                [*part.events, *ends.events],
+                part.part,
+                self._programs.get(ends.player, {}).get(part.part),
+            )
             for part, ends in zip(self._parts.values(), self.ends, strict=True)
         ]
         return sorted(tracks, key=lambda track: (players.index(track.player), track.part, track.channel))

@@ -209,7 +209,7 @@ def test_a_recording_has_a_track_for_each_part_and_ends_their_notes(tmp_path):
     recorder.handle(Left((Event("keys", 960, 960, C, 0, 1, 0, 0, PIANO),)))
     recorder.take.finish(BAR)
     recorder.write()
-    assert tracks_of(path) == [("keys bass", [33], {7}), ("keys piano", [0], {1}), ("drums", [], {10})]
+    assert tracks_of(path) == [("keys bass", [38], {7}), ("keys piano", [0], {1}), ("drums", [], {10})]
     offs = [m.type for track in mido.MidiFile(path).tracks for m in track if m.type == "note_off"]
     assert len(offs) == 3
 
@@ -217,7 +217,7 @@ def test_a_recording_has_a_track_for_each_part_and_ends_their_notes(tmp_path):
 def recorder_of(path):
     from bridge.messages.recorder import Record
 
-    return Recorder(Record((str(path),), 120_000, 4, 4))
+    return Recorder(Record((str(path),), 120_000, 4, 4, programs={"keys": {BASS: 38}}))
 
 
 def test_a_written_song_has_a_track_for_each_part(tmp_path):
