@@ -16,6 +16,7 @@ from engines.music import Meter
 from engines.parameter import Parameters
 from engines.registry import engine_class
 from engines.runtime import Graph
+from engines.runtime.context import is_buffer
 from export.subject import Heads
 
 STEPS_MIN = 1000
@@ -150,11 +151,13 @@ class _Watched(Bundle):
 
     def graph(self, name: str, variant: str = "auto") -> Graph:
         inner = Bundle.graph(self, name, variant)
+        buffers = sum(is_buffer(each.name) for each in self.manifest.graphs[name].inputs)
 
         def watched(**inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
             outputs = inner(**inputs)
-            kept = {key: value.copy() for key, value in inputs.items()}
-            self.calls.append(_Call(name, kept, tuple(output.copy() for output in outputs)))
+            said = outputs[: len(outputs) - buffers]  # buffers are megabytes, and hold what was heard before
+            kept = {key: value.copy() for key, value in inputs.items() if not is_buffer(key)}
+            self.calls.append(_Call(name, kept, tuple(output.copy() for output in said)))
             return outputs
 
         return watched

@@ -103,7 +103,7 @@ def weights_of(file: Any) -> Weights:
         for name, own in (("input_layernorm", "attention_norm"), ("post_attention_layernorm", "hidden_norm")):
             weights[f"model.layers.{layer}.{name}.weight"] = tensors[f"network.blocks.{layer}.{own}.weight"]
     weights["lm_head.weight"] = products[-1].T
-    return {name: np.ascontiguousarray(array, np.float32) for name, array in weights.items()}
+    return {name: np.array(array, np.float32) for name, array in weights.items()}
 
 
 def _generated_s(model: Any, tokens: Any, count: int) -> float:

@@ -38,9 +38,7 @@ class Context:
     def __init__(self, graph: Graph, inputs: Iterable[Tensor], rows: int = 1) -> None:
         """inputs: the graph's, as in the manifest; rows: B."""
         self.buffers: dict[str, NDArray[np.float32]] = {
-            each.name: np.zeros((rows, *each.shape[1:]), np.float32)
-            for each in inputs
-            if each.name.rstrip("0123456789") in KEPT and each.name not in KEPT
+            each.name: np.zeros((rows, *each.shape[1:]), np.float32) for each in inputs if is_buffer(each.name)
         }
         self.window = next(iter(self.buffers.values())).shape[2]
         self.length = 0
@@ -74,6 +72,11 @@ class Context:
         self.length = held.length
         for buffer, array in zip(self.buffers.values(), held.arrays, strict=True):
             buffer[:, :, : held.length] = array
+
+
+def is_buffer(name: str) -> bool:
+    """Whether a graph's input is one of its buffers."""
+    return name not in KEPT and name.rstrip("0123456789") in KEPT
 
 
 def bound(graph: Graph, buffers: Mapping[str, NDArray[np.float32]]) -> Graph:
