@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.notes.asked import Asked, Written
-from engines.notes.events import BAR_END, OFFSET, Events
+from engines.notes.events import BAR_END, OFFSET, STEP, VELOCITY, Events
 from engines.notes.grammar import Grammar, Mask
 from engines.sampling import pick, shaped
 
@@ -126,12 +126,13 @@ def normal(logits: Logits) -> Logits:
 
 
 def scored(page: Page, events: Events) -> float:
-    """Nats that a page's model gives the notes of a bar and its end."""
+    """Nats that a page's model gives the notes of a bar and its end; velocities that are not known are no choices."""
     total = 0.0
     for row in events.tolist():
         note = row[1:]
         for made in range(len(note)):
-            total += float(normal(page.logits(note[:made]))[note[made]])
+            if made != VELOCITY - STEP or note[made]:
+                total += float(normal(page.logits(note[:made]))[note[made]])
         page.write(note)
     return total + float(normal(page.logits(()))[BAR_END])
 
