@@ -36,10 +36,15 @@ _HELD = np.array(DURATIONS, np.float64)
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A phrase, and what its song goes on with: events in bars from 0, all of 4/4. tempo_bpm: of its first bar."""
+    """A phrase, and what its song goes on with: events in bars from 0, all of 4/4.
+
+    following: of the phrase's own seat; others: of all others but drums
+    tempo_bpm: of its first bar
+    """
 
     phrase: Events
     following: Events
+    others: Events
     genre: str
     group: str
     tempo_bpm: int
@@ -79,11 +84,12 @@ def _phrase(song: Song, random: np.random.Generator) -> Heard | None:
         lines = [here[here[:, ROLE] == role] for role in roles]
         lines = [line for line in lines if len(line) >= PHRASE_NOTES and (after[:, ROLE] == line[0, ROLE]).any()]
         if lines:
-            phrase = max(lines, key=_height).copy()
-            following = after[after[:, ROLE] == phrase[0, ROLE]].copy()
+            phrase, following = max(lines, key=_height).copy(), after.copy()
             phrase[:, BAR] -= first
             following[:, BAR] -= first + PHRASE_BARS
-            return Heard(phrase, following, song.genre, song.group, int(song.bars[first, 2]))
+            own = following[:, ROLE] == phrase[0, ROLE]
+            others = following[~own & (following[:, ROLE] != DRUMS)]
+            return Heard(phrase, following[own], others, song.genre, song.group, int(song.bars[first, 2]))
     return None
 
 
@@ -125,24 +131,33 @@ def answers(player: Playing, heard: Sequence[Heard], seed: int, follow: str | No
 def likeness_rows(name: str, player: Playing, heard: Sequence[Heard], seed: int) -> list[dict[str, Cell]]:
     """Rows of likeness.csv: for each way of following and each of MEASURES, how like the answers are to the phrases.
 
+    Only songs that other seats play in too are accompanied; what those really play is beside it.
     likeness: to the phrase that was heard; shuffled: to those of the other songs of its genre, if there are any, else
     of all; gain: their difference, of which low and high are the 95 % interval over phrases; changed: share of the
     answers that are others than without hearing.
     """
-    unheard = answers(player, heard, seed, None)
-    said: dict[str, list[Events]] = {
-        "continue": answers(player, heard, seed, "continue"),
-        "accompany": answers(player, heard, seed, "accompany"),
-        "heard nothing": unheard,
-        "the song itself": [one.following for one in heard],
-    }
+    bands = [one for one in heard if len(one.others)]
     rows: list[dict[str, Cell]] = []
-    for what, given in said.items():
-        changed = float(np.mean([not np.array_equal(one, other) for one, other in zip(given, unheard, strict=True)]))
-        rows += [
-            {"model": name, "after": what, "measure": measure, **cells, "changed": changed}
-            for measure, cells in zip(MEASURES, compared(given, heard, seed), strict=True)
-        ]
+
+    def add(
+        after: str, those: Sequence[Heard], given: Sequence[Events], unheard: Sequence[Events] | None = None
+    ) -> None:
+        pairs = zip(given, unheard or given, strict=True)
+        changed = float(np.mean([not np.array_equal(one, other) for one, other in pairs])) if unheard else None
+        rows.extend(
+            {"model": name, "after": after, "measure": measure, **cells, "changed": changed}
+            for measure, cells in zip(MEASURES, compared(given, those, seed), strict=True)
+        )
+
+    for follow, those, truth in (
+        ("continue", heard, [one.following for one in heard]),
+        ("accompany", bands, [one.others for one in bands]),
+    ):
+        if those:
+            unheard = answers(player, those, seed, None)
+            add(follow, those, answers(player, those, seed, follow), unheard)
+            add(f"{follow}: had it heard nothing", those, unheard)
+            add(f"{follow}: the song itself", those, truth)
     return rows
 
 

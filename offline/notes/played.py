@@ -80,8 +80,8 @@ def judge_playing(
     for row in alike:
         if row["phrases"]:
             print(f"{row['model']}, {row['after']}: {row['measure']} {row['likeness']:.2f} like the phrase, "
-                  f"{row['shuffled']:.2f} like others, gain {row['gain']:.2f} [{row['low']:.2f}, {row['high']:.2f}], "
-                  f"{row['changed']:.0%} changed by it")  # fmt: skip
+                  f"{row['shuffled']:.2f} like others, gain {row['gain']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+                  + ("" if row["changed"] is None else f", {row['changed']:.0%} changed by it"))  # fmt: skip
     mixed = [_mixed(name, player, pair, plan) for name, player in players.items() for pair in plan.blends]
     seen = {REAL: Excerpts.of([song for song in held if song.genre])}
     seen |= {name: Excerpts.of(songs) for name, songs in made.items()}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from engines.engine import Request
@@ -77,6 +79,7 @@ def test_a_phrase_is_the_highest_seat_of_four_bars_and_what_it_goes_on_with() ->
     one = heard[0]
     assert set(one.phrase[:, ROLE]) == {PIANO} and set(one.phrase[:, BAR]) == {0, 1, 2, 3}
     assert set(one.following[:, ROLE]) == {PIANO} and set(one.following[:, BAR]) == {0, 1, 2, 3}
+    assert set(one.others[:, ROLE]) == {BASS}
     assert len(one.notes) == 24 and one.tempo_bpm == 96
     assert all(-PHRASE_BARS * BAR_TICKS <= note.tick < 0 and note.part == PIANO + 1 for note in one.notes)
 
@@ -106,10 +109,21 @@ def test_who_repeats_what_it_hears_is_above_chance_and_who_is_deaf_is_not() -> N
     for measure in ("pitch classes", "rhythm"):
         row = listening["continue", measure]
         assert row["likeness"] > 0.999 and row["low"] > 0.1 and row["changed"] == 1
-        assert listening["the song itself", measure]["low"] > 0
-        for said in (deaf["continue", measure], listening["accompany", measure], listening["heard nothing", measure]):
+        assert listening["continue: the song itself", measure]["low"] > 0
+        for said in (deaf["continue", measure], listening["accompany", measure]):
             assert said["low"] < 0 < said["high"] and said["changed"] == 0
+        nothing = listening["continue: had it heard nothing", measure]
+        assert nothing["low"] < 0 < nothing["high"] and nothing["changed"] is None
     assert {row["phrases"] for row in listening.values()} == {12}
+
+
+def test_only_who_plays_with_others_is_accompanied() -> None:
+    alone = []
+    for seed in (1, 3):
+        whole = song(seed)
+        alone.append(replace(whole, events=whole.events[whole.events[:, ROLE] == PIANO]))
+    rows = likeness_rows("it", player(), phrases(alone, 2, 0), 0)
+    assert {str(row["after"]).partition(":")[0] for row in rows} == {"continue"}
 
 
 def test_the_same_seed_gives_the_same_rows() -> None:
