@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from engines.notes.events import OFFSET
 from offline.bootstrap import means, middle
 from offline.csvfile import Cell
 from offline.notes.models import FIELDS, Scored, Song
-from offline.notes.songs import MACRO, REST
+from offline.notes.songs import ALL, MACRO, REST
 
 SEED_ROW: dict[str, Cell] = {
     "model": "the seed, as published",
@@ -78,7 +78,7 @@ class Result:
 
 
 def rows_of(results: Sequence[Result], seed: int) -> list[dict[str, Cell]]:
-    """Rows of model_metrics.csv of one model: a part each, and their mean where several parts count."""
+    """Rows of model_metrics.csv of one model: a part each, their mean where several parts count, and all songs."""
     rows: list[dict[str, Cell]] = []
     for result in results:
         rows.append(_row([result], result.part, result.figures(), result.drawn(seed)))
@@ -88,7 +88,23 @@ def rows_of(results: Sequence[Result], seed: int) -> list[dict[str, Cell]]:
         mean = {name: float(np.mean([each[name] for each in figures])) for name in figures[0]}
         drawn = np.mean([result.drawn(seed) for result in counted], axis=0)
         rows.append(_row(counted, MACRO, mean, drawn))
+    if len(results) > 1:
+        whole = _joined(results)
+        rows.append(_row([whole], ALL, whole.figures(), whole.drawn(seed)))
     return rows
+
+
+def _joined(results: Sequence[Result]) -> Result:
+    """Results of one model on several parts as one."""
+    return replace(
+        results[0],
+        charged=np.concatenate([each.charged for each in results]),
+        notes=np.concatenate([each.notes for each in results]),
+        beats=np.concatenate([each.beats for each in results]),
+        nats=np.concatenate([each.nats for each in results]),
+        decisions=np.concatenate([each.decisions for each in results]),
+        group=np.concatenate([each.group for each in results]),
+    )
 
 
 def _row(

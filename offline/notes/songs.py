@@ -26,6 +26,8 @@ REST = "other"
 """The part of every other source, outside the macro average."""
 MACRO = "macro"
 """The mean of the parts but REST."""
+ALL = "all"
+"""All songs together, long ones weighing more."""
 
 
 def read_songs(folder: Path, split: str, tokens: bool = False, nc: bool = True) -> list[Song]:

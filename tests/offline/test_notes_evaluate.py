@@ -27,7 +27,7 @@ from offline.notes.pieces import Piece
 from offline.notes.playing import EnginePlayer, meter_of, plain_bars, write_midi
 from offline.notes.reading import read_midi
 from offline.notes.results import Result, rows_of
-from offline.notes.songs import MACRO, parts_of, read_songs
+from offline.notes.songs import ALL, MACRO, parts_of, read_songs
 
 if TYPE_CHECKING:
     from engines.engine import Engine
@@ -141,13 +141,14 @@ def test_rows_of_parts_and_their_mean() -> None:
     songs = [song("march", 0, source="MMA a"), song("bebop", 1, source="POP909"), song("waltz", 2, source="LMMS")]
     results = [Result.of("coin", part, Coin(), members) for part, members in parts_of(songs).items()]
     rows = {str(row["part"]): row for row in rows_of(results, 0)}
-    assert list(rows) == ["MMA", "POP909", "other", MACRO]
+    assert list(rows) == ["MMA", "POP909", "other", MACRO, ALL]
     assert rows["MMA"]["bits_per_note"] == pytest.approx(6 + 8 / 32)
     assert rows["MMA"]["bits_per_note_on_grid"] == pytest.approx(5 + 8 / 32)
     assert rows["MMA"]["bits_per_beat"] == pytest.approx(6 + 8 / 32), "four notes and four beats a bar"
     assert rows["POP909"]["bits_per_note"] == pytest.approx((8 * 6 + 4 * 5 + 1) / 12), "a drum is held for no time"
     mean = (float(rows["MMA"]["bits_per_note"] or 0) + float(rows["POP909"]["bits_per_note"] or 0)) / 2
     assert rows[MACRO]["bits_per_note"] == pytest.approx(mean), "without the rest"
+    assert rows[ALL]["bits_per_note"] == pytest.approx((32 * 6 + 96 * 6 - 32 + 48 * 6 + 24) / 176)
     assert rows["MMA"]["perplexity"] == pytest.approx(2)
     spent = sum(float(rows["MMA"][f"bits_{name}"] or 0) for name in FIELDS)
     assert spent == pytest.approx(rows["MMA"]["bits_per_note"])
