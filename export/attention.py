@@ -7,19 +7,24 @@ not what would fit. Queries and keys come turned already (rotary positions are t
 turn all heads alike, by a counter), so that the order of the buffer says nothing and old positions can be dropped from
 anywhere in it.
 
-Measured on one thread of an EPYC (AVX-512 VNNI), a trunk of width 256, 6 layers, 8 heads of 32 on 2 of keys,
-vocabulary 1,430: ms a step with 100, 600 and 1,000 positions in the context, error of random logits against their
-spread, MB:
+Measured on one thread of an EPYC (AVX-512 VNNI) that others kept busy, heads of 32 on two of keys, vocabulary 1,430: ms
+of CPU a step with 100, 600 and 1,000 positions in the context; error of the logits of random weights against their
+spread:
 
-    fp32                                     1.27   1.53      .     0       18.3
-    int8 products (MatMulInteger, dynamic)    .37    .60   1.13     2.4 %    6.1
-    MatMulNBits, 8 bits by 32, int8 inputs    .38    .66   1.08     1.7 %    6.4
-    MatMulNBits, 8 bits by 64, int8 inputs    .38    .57   1.1      1.8 %    6.1
-    MatMulNBits, 8 bits, float inputs       17     15     11        1.4 %    6.4
+    width 256, 6 layers, 8 heads             ms                    error    MB
+    fp32                                     1.27   1.47   1.65    0        18.3
+    int8 products (MatMulInteger, dynamic)    .48    .79   1.26    2.4 %     6.1
+    MatMulNBits, 8 bits by 32, int8 inputs    .43   1.02   1.17    1.7 %     6.4
+    MatMulNBits, 8 bits by 64, int8 inputs    .40    .82   1.11    1.8 %     6.1
+    MatMulNBits, 8 bits by 32, float inputs    17     15     11    1.4 %     6.4
+    width 192, 4 layers, 6 heads
+    fp32                                      .39    .67    .88    0         7.5
+    int8 products (MatMulInteger, dynamic)    .23    .41    .54    1.6 %     3.0
+    MatMulNBits, 8 bits by 64, int8 inputs    .21    .38    .47    1.2 %     2.9
 
-and of width 192, 4 layers, 6 heads on 2: fp32 .25 and .41 (at 600); dynamic .20, .30, .39; MatMulNBits .20, .30, .38.
-The two ways are equally fast; dynamic products are standard ONNX and need no newer runtime, so they are what
-export.quantise writes. Several positions in one run (a heard phrase, a context primed) cost .1 ms each.
+MatMulNBits is a tenth quicker and a little nearer; dynamic products are standard ONNX, which any runtime has, and near
+enough (a trained network's distributions differ by 1e-5 nats), so they are what export.quantise writes. Several
+positions in one run (a heard phrase, a context that is primed) cost .1 ms each.
 """
 
 from __future__ import annotations
