@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from engines.music import STEP_TICKS, Note
 from engines.notes.events import BAR, DURATION, DURATIONS, PITCH, ROLE, STEP, Events, notes_of
+from engines.notes.parameters import HEARD_CHORD
 from engines.notes.roles import DRUMS
 from engines.randomness import generator
 from offline.bootstrap import interval
@@ -116,14 +117,14 @@ def likeness(answers: Sequence[Events], heard: Sequence[Events]) -> NDArray[np.f
     return np.stack([one[:, :12] @ other[:, :12].T, one[:, 12:] @ other[:, 12:].T])
 
 
-def answers(player: Playing, heard: Sequence[Heard], seed: int, follow: str | None) -> list[Events]:
+def answers(player: Playing, heard: Sequence[Heard], seed: int, follow: str | None, chord: str = "") -> list[Events]:
     """What a player plays after each phrase; follow: the way of following it, or None: it hears nothing."""
     played = []
     for number, one in enumerate(heard):
         genre = one.genre if one.genre in player.genres else ""
         prompt = Prompt(genre, plain_bars(ANSWER_BARS, one.tempo_bpm), seed * 100_003 + number)
         if follow is not None:
-            prompt = replace(prompt, heard=one.notes, follow=follow)
+            prompt = replace(prompt, heard=one.notes, follow=follow, chord=chord)
         played.append(player.play(prompt)[0])
     return played
 
@@ -156,6 +157,9 @@ def likeness_rows(name: str, player: Playing, heard: Sequence[Heard], seed: int)
         if those:
             unheard = answers(player, those, seed, None)
             add(follow, those, answers(player, those, seed, follow), unheard)
+            if follow == "accompany":
+                by_chord = answers(player, those, seed, follow, HEARD_CHORD)
+                add("accompany, the chord heard", those, by_chord, unheard)
             add(f"{follow}: had it heard nothing", those, unheard)
             add(f"{follow}: the song itself", those, truth)
     return rows

@@ -116,6 +116,7 @@ class Prompt:
     blend, blend_amount: a second genre and its share, 0-1; "" for none
     heard: notes that a person played before the first bar, ticks from it (negative), each with its part
     follow: how they are followed (engines.notes.parameters.FOLLOW)
+    chord: of the bars (engines.notes.scales.CHORDS, or "heard"); "" for the model's own
     """
 
     genre: str
@@ -127,6 +128,7 @@ class Prompt:
     blend_amount: float = 0.0
     heard: tuple[Note, ...] = ()
     follow: str = "continue"
+    chord: str = ""
 
 
 @runtime_checkable

@@ -40,6 +40,8 @@ class EnginePlayer:
             wanted["temperature"] = prompt.temperature
         if prompt.top_p is not None:
             wanted["top_p"] = prompt.top_p
+        if prompt.chord:
+            wanted["chord"] = prompt.chord
         if prompt.blend:
             wanted |= {"blend": prompt.blend, "blend_amount": prompt.blend_amount}
         for name, value in wanted.items():

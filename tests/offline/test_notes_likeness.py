@@ -38,13 +38,14 @@ def song(seed: int, bars: int = 12, steps: int = 16) -> Song:
 
 
 class Answering:
-    """An engine that plays what it heard once more, if it is told to go on, and else something of its own."""
+    """An engine that plays what it heard once more, if it is told to go on or to take the chord, and else something of its own."""
 
     def __init__(self, deaf: bool = False) -> None:
         self._deaf = deaf
         self.parameters = (
             Parameter(name="genre", kind="choice", default="any", choices=("any", *GENRES)),
             Parameter(name="follow", kind="choice", default="continue", choices=("continue", "accompany", "ignore")),
+            Parameter(name="chord", kind="choice", default="free", choices=("free", "heard")),
         )
 
     def start(self, seed: int) -> tuple[Note, ...]:
@@ -53,7 +54,8 @@ class Answering:
     def generate(self, request: Request, state: tuple[Note, ...]) -> tuple[Phrase, tuple[Note, ...]]:
         state = request.heard or state
         span = request.length_ticks
-        if self._deaf or request.parameters["follow"] != "continue" or not state:
+        goes_on = request.parameters["follow"] == "continue" or request.parameters["chord"] == "heard"
+        if self._deaf or not goes_on or not state:
             rng = np.random.default_rng((request.seed, request.bar))
             notes = [
                 Note(int(place) * STEP_TICKS, int(rng.integers(60, 72)), 80, STEP_TICKS, 3)
@@ -112,6 +114,7 @@ def test_who_repeats_what_it_hears_is_above_chance_and_who_is_deaf_is_not() -> N
         assert listening["continue: the song itself", measure]["low"] > 0
         for said in (deaf["continue", measure], listening["accompany", measure]):
             assert said["low"] < 0 < said["high"] and said["changed"] == 0
+        assert listening["accompany, the chord heard", measure]["likeness"] > 0.999
         nothing = listening["continue: had it heard nothing", measure]
         assert nothing["low"] < 0 < nothing["high"] and nothing["changed"] is None
     assert {row["phrases"] for row in listening.values()} == {12}
