@@ -38,7 +38,7 @@ def song(seed: int, bars: int = 12, steps: int = 16) -> Song:
 
 
 class Answering:
-    """An engine that plays what it heard once more, if it is told to go on or to take the chord, and else something of its own."""
+    """Plays what it heard once more, if it is told to go on or to take the chord, and else something of its own."""
 
     def __init__(self, deaf: bool = False) -> None:
         self._deaf = deaf
