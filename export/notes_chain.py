@@ -113,17 +113,18 @@ def head_inputs(name: str, width: int) -> tuple[Tensor, ...]:
 
 
 def _batches(network: ChainNetwork, table: dict[str, Any], data: Path | None, steps: int) -> Iterator[Batch]:
-    """Windows of validation pieces, of one source after the other, or of made-up ones: at least `steps` elements."""
+    """Windows of validation pieces, of one source after the other, or of made-up ones: at least `steps` notes."""
     config, layout = network.config, Layout(len(table["genres"]))
     songs = _made_up(layout.genres) if data is None else _validation(data, table["genres"])
     had = 0
     for song in songs:
         sequences = Sequences([song], layout)
-        yield sequences.batch([Window(0, 0, min(config.context, int(sequences.size[0])), 0)], config)
-        had += min(config.context, int(sequences.size[0]))
+        batch = sequences.batch([Window(0, 0, min(config.context, int(sequences.size[0])), 0)], config)
+        yield batch
+        had += len(batch.followed)
         if had >= steps:
             return
-    raise SidemanError(f"the validation pieces have fewer than {steps} notes and bars; export without --data")
+    raise SidemanError(f"the validation pieces have fewer than {steps} notes; export without --data")
 
 
 def _validation(data: Path, genres: list[str]) -> Iterator[Song]:
