@@ -16,6 +16,7 @@ from bridge.commands.bench_band import Heard, figures_of
 from bridge.commands.bench_clock import followed
 from bridge.commands.bench_jack import aligned, residuals_ms
 from bridge.commands.bench_link import Mirror, apart_ns
+from bridge.commands.bench_notes import note_rows
 from bridge.commands.live_figures import measure_live, usage
 from bridge.messages.sound import SoundStatus
 from bridge.messages.stage import EpochStarted, Piece, StageStatus
@@ -145,3 +146,14 @@ def test_a_band_is_counted_by_player_and_what_is_out_of_the_scale_is_found() -> 
     assert rows["band live, drums, 140 bpm, 4 bars"].passed
     assert rows["band live, drums, headroom"].figure == "least 10%, median 20%"
     assert rows["band live, out of D dorian"].figure == "4 of 8 notes"
+
+
+def test_notes_that_cannot_be_measured_are_said_to_be_so() -> None:
+    rows = list(note_rows(10, 1.0, "nothing-like-it", "groove"))
+    assert [row.passed for row in rows] == [None, None]
+    assert "groove is of kind groove, not remi" in rows[0].figure
+    assert "there is no bundle nothing-like-it" in rows[1].figure
+    with pytest.raises(SidemanError, match="no part nothing"):
+        parser = argparse.ArgumentParser()
+        bench.add_arguments(parser)
+        bench.run(parser.parse_args(["nothing"]))
