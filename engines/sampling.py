@@ -5,6 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+COLDEST = 1e-6
+"""A temperature below this is 0: what it divides by would overflow."""
+
 
 def shaped(
     log_probabilities: NDArray[np.float32], temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0
@@ -13,7 +16,7 @@ def shaped(
 
     log_probabilities: [n], need not be normalised. temperature 0 keeps only the likeliest; top_k 0 and top_p 1 are off.
     """
-    if temperature <= 0.0:
+    if temperature < COLDEST:
         one_hot = np.zeros(log_probabilities.shape[0])
         one_hot[int(np.argmax(log_probabilities))] = 1.0
         return one_hot

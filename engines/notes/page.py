@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from engines.notes.asked import Asked, Written
 from engines.notes.events import BAR_END, OFFSET, STEP, VELOCITY, Events
 from engines.notes.grammar import Grammar, Mask
+from engines.notes.steering import Steering
 from engines.sampling import pick, shaped
 
 Logits = NDArray[np.float32]
@@ -62,30 +63,31 @@ def written(page: Page, asked: Asked, random: np.random.Generator) -> Written:
     When and who are drawn together: a moment at which somebody would play who may not is drawn anew. If the drums are
     silent, their sixteenths do not become the others'.
     """
-    grammar, rows = asked.grammar, list[list[int]]()
+    grammar, rows, steering = asked.grammar, list[list[int]](), Steering(asked.bar.controls)
     feel = replace(asked, temperature=min(asked.temperature, 1.0))  # what is played may be wild, not how
 
     def drawn(logits: Logits, mask: Mask, asked: Asked = asked) -> int:
         return pick(probabilities(logits, mask, asked), random.random())
 
     while asked.left_s() > 0.0:
-        note = _moment(page, asked, grammar, random)
+        note = _moment(page, asked, grammar, steering, random)
         if note[0] == BAR_END:
             return Written(_rows(rows))
         step, role = note
-        note.append(drawn(page.logits(note), grammar.pitches(step, role)))
+        note.append(drawn(steering.pitches(page.logits(note), role), grammar.pitches(step, role)))
         note.append(drawn(page.logits(note), grammar.durations(role)))
         note.append(drawn(page.logits(note), grammar.velocities(), feel))
         note.append(drawn(page.logits(note), grammar.offsets(step, role, note[2]), feel))
         page.write(note)
+        steering.wrote(note)
         rows.append([0, *note])
         grammar = grammar.wrote(np.array(rows[-1], np.int32))
     return Written(_rows(rows), complete=False)
 
 
-def _moment(page: Page, asked: Asked, grammar: Grammar, random: np.random.Generator) -> list[int]:
+def _moment(page: Page, asked: Asked, grammar: Grammar, steering: Steering, random: np.random.Generator) -> list[int]:
     """The next note's step and role, or BAR_END alone."""
-    logits, mask = page.logits(()), grammar.steps()
+    logits, mask = steering.steps(page.logits(()), asked.bar.steps), grammar.steps()
     likely = probabilities(logits, mask, asked)
     wanted: dict[int, Logits] = {}
     for _ in range(TRIES if asked.temperature > 0.0 else 0):
