@@ -18,6 +18,7 @@ from engines.notes.scales import CHORDS
 from engines.notes.steering import Steering
 
 PIANO = ROLE_NAMED["piano"]
+BARS = 16
 SIZES = (BAR_END + 1, ROLE_COUNT, 128, 36, 9, 6)
 
 
@@ -43,7 +44,7 @@ class Pianist:
 
 
 def bars(**asked: int) -> Events:
-    """Forty bars, asked for with controls of these classes; each as its own bar of a piece."""
+    """BARS bars, asked for with controls of these classes; each as its own bar of a piece."""
     named = {"density": DENSITY, "polyphony": POLYPHONY, "register": REGISTER, "root": ROOT, "quality": QUALITY}
     controls = np.zeros(len(CONTROL_CLASSES), np.int32)
     for name, value in asked.items():
@@ -54,7 +55,7 @@ def bars(**asked: int) -> Events:
     bar = Measure(16, 4, 120.0, controls, np.zeros(ROLE_COUNT, np.int32), no_events())
     order = Asked(bar, 0, ((-1, 1.0),), Grammar(limits, silence()))
     rows = []
-    for number in range(40):
+    for number in range(BARS):
         events = written(Pianist(), replace(order), np.random.default_rng(number)).events
         events[:, 0] = number
         rows.append(events)
@@ -63,7 +64,7 @@ def bars(**asked: int) -> Events:
 
 def read(events: Events, column: int) -> float:
     """The mean class that its bars have."""
-    return float(controls_of(events, np.full(40, 16, np.int32))[:, column].mean())
+    return float(controls_of(events, np.full(BARS, 16, np.int32))[:, column].mean())
 
 
 @pytest.mark.parametrize(("name", "column"), [("density", DENSITY), ("polyphony", POLYPHONY), ("register", REGISTER)])
