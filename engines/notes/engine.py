@@ -127,10 +127,12 @@ class NotesEngine:
     def _asked(self, request: Request, state: NotesState) -> Asked:
         """What is asked of the bar, all of it as one measure."""
         values, meter = request.parameters, request.meter
-        word = str(values["chord"])
+        word, accompanies = str(values["chord"]), values["follow"] == ACCOMPANY
+        if word == FREE_CHORD and accompanies:  # left to itself the model does not follow the harmony of another
+            word = HEARD_CHORD
         chord = None if word == FREE_CHORD else state.chord if word == HEARD_CHORD else CHORDS[word]
         here = taken(state.seats, state.number)
-        may = switched_on(values) & ~(here & (values["follow"] == ACCOMPANY))
+        may = switched_on(values) & ~(here & accompanies)
         controls = controls_asked(values, chord)
         if request.fill:
             controls[DENSITY] = busier(int(controls[DENSITY]), state.history)

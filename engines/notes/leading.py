@@ -18,6 +18,8 @@ from engines.sampling import pick
 PROPOSALS = 8
 """Bars that are written, if there is time for them, to choose one."""
 CHOICE_STREAM = PROPOSALS
+TIME_SHARE = 0.5
+"""Of the time that there is, for proposals: until the bar is there the player answers to nothing else."""
 END = 1 << 30
 
 
@@ -31,6 +33,7 @@ def leading(model: NoteModel, history: History, asked: Asked, request: Request, 
     after = with_heard(tuple(silent(meter, tempo_bpm)), moved(following.notes, -following.length), meter, tempo_bpm)
     proposals, nats = list[WrittenBar](), list[float]()
     begun_s = asked.left_s()
+    enough_s = begun_s * (1.0 - TIME_SHARE)
     for stream in range(PROPOSALS):
         random = generator(request.seed, request.bar, request.take, stream)
         bar = written(model, history, asked, meter, random)
@@ -39,7 +42,8 @@ def leading(model: NoteModel, history: History, asked: Asked, request: Request, 
             break
         proposals.append(bar)
         nats.append(_likelihood(model, (*history, *bar.measures), after, asked))
-        if begun_s != math.inf and asked.left_s() < (begun_s - asked.left_s()) / (stream + 1):
+        left_s = asked.left_s()
+        if begun_s != math.inf and left_s - (begun_s - left_s) / (stream + 1) < enough_s:
             break
     chosen = proposals[0]
     if len(proposals) > 1:

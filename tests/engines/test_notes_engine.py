@@ -287,6 +287,16 @@ def test_the_chord_that_is_heard_holds_until_another_is(engine: NotesEngine, mod
     assert told == [(0, 0)] + [(root + 2, quality + 1)] * 3
 
 
+def test_who_accompanies_takes_the_chord_that_is_heard_unless_one_is_named(engine: NotesEngine, model: Noise) -> None:
+    triad = tuple(Note(-1000, pitch, 90, 900, REED + 1) for pitch in (57, 60, 64))
+    for chord, expected in (("free", "Am"), ("heard", "Am"), ("D7", "D7")):
+        engine.generate(request(engine, heard=triad, follow="accompany", chord=chord), engine.start(1))
+        root, quality = CHORDS[expected]
+        assert model.asked[-1][1].bar.controls[[ROOT, QUALITY]].tolist() == [root + 2, quality + 1]
+    engine.generate(request(engine, heard=triad), engine.start(1))
+    assert not model.asked[-1][1].bar.controls.any()
+
+
 def test_priming_restores_the_history_and_what_still_sounds(engine: NotesEngine) -> None:
     phrases, state = song(engine, 3)
     primed = engine.prime([Played(Meter(), phrase) for phrase in phrases], 1)
@@ -350,6 +360,15 @@ def test_a_bar_between_two_is_the_one_of_some_that_what_follows_is_likeliest_aft
         proposals.append((score, rows))
     best = max(proposals, key=lambda each: each[0])[1]
     assert later.history[-1].events.tolist() == best.tolist()
+
+
+def test_proposals_take_no_more_than_half_of_the_time(model: Noise) -> None:
+    following = Phrase(BAR_TICKS, (Note(0, 60, 90, 480, PIANO + 1),))
+    clock = Ticking()
+    engine = NotesEngine(model, clock)
+    engine.generate(request(engine, following=following, time_left_s=60.0), engine.start(1))
+    assert clock.now_s < 35.0
+    assert 1 < len(model.asked) < 8
 
 
 def test_a_note_ends_where_the_bar_after_strikes_its_pitch(engine: NotesEngine) -> None:
