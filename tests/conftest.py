@@ -1,9 +1,11 @@
-"""What tests in several folders share: a JACK server of their own."""
+"""What tests in several folders share: a JACK server of their own, and the way to run a notebook."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,3 +25,35 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[JackServer]:
         pytest.skip(str(error))
     yield found
     found.stop()
+
+
+Executed = tuple[str, list[dict[str, Any]]]
+"""What a notebook's cells print, and what they show by kind."""
+
+
+@pytest.fixture
+def notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Executed]:
+    """Runs a notebook of docs/notebooks, by its name, in tmp_path / "work"; skips where there is no Jupyter."""
+    needs = 'needs the notebook extra: pip install "sideman[notebook]"'
+    nbclient = pytest.importorskip("nbclient", reason=needs)
+    kernelspec = pytest.importorskip("ipykernel.kernelspec", reason=needs)
+    pytest.importorskip("matplotlib", reason=needs)
+    nbformat = pytest.importorskip("nbformat", reason=needs)
+
+    root = Path(__file__).parent.parent
+    kernelspec.write_kernel_spec(tmp_path / "kernels" / "here")  # this interpreter's, whatever else is installed
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("PYTHONPATH", str(root))
+    work = tmp_path / "work"
+    work.mkdir()
+
+    def executed(name: str) -> Executed:
+        read = nbformat.read(root / "docs" / "notebooks" / name, as_version=4)
+        assert not any(cell.get("outputs") for cell in read.cells), "committed without outputs"
+        client = nbclient.NotebookClient(read, timeout=90, kernel_name="here", resources={"metadata": {"path": work}})
+        client.execute()
+        outputs = [output for cell in read.cells for output in cell.get("outputs", [])]
+        return "".join(output.get("text", "") for output in outputs), [output.get("data", {}) for output in outputs]
+
+    return executed

@@ -43,13 +43,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--blend", action="append", default=[], metavar="GENRE:GENRE", help="judge blends of two; may be repeated"
     )
+    parser.add_argument("--phrases", type=int, default=64, metavar="N", help="that each bundle hears, 0 for none [64]")
     parser.add_argument("--no-figures", action="store_true", help="no PNGs")
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate; returns 0. Raises SidemanError for data or models that cannot be read."""
-    if args.samples_per_genre < 1 or args.bars < 1 or args.songs < 0:
-        raise SidemanError("--samples-per-genre and --bars must be 1 or more, --songs 0 or more")
+    if args.samples_per_genre < 1 or args.bars < 1 or min(args.songs, args.phrases) < 0:
+        raise SidemanError("--samples-per-genre and --bars must be 1 or more, --songs and --phrases 0 or more")
     blends = [_pair(text) for text in args.blend]
     models = {name: load_model(path) for name, path in _named(args.models).items()}
     scored = {name: model for name, model in models.items() if isinstance(model, Scored)}
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     if players:
         plan = Plan(
             args.samples_per_genre, args.bars, args.seed, args.temperature, args.top_p, tuple(blends),
-            figures=not args.no_figures,
+            args.phrases, not args.no_figures,
         )  # fmt: skip
         judge_playing(players, train, parts, plan, args.output)
     print(f"written to {args.output}")

@@ -34,15 +34,13 @@ EXCERPTS_LEARNED = 2
 """Excerpts of each song that a judge learns from."""
 EXCERPTS_HELD = 4
 """Excerpts of each held-out song that are judged."""
-PHRASES = 64
-"""Songs of which a phrase is played to each model."""
 GENRE_MIN = 5
 """Real excerpts below which a genre is not compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """samples: of each genre; bars: of each; blends: pairs of genres to mix."""
+    """samples: of each genre; bars: of each; blends: pairs of genres to mix; phrases: songs of which one is heard."""
 
     samples: int
     bars: int
@@ -50,6 +48,7 @@ class Plan:
     temperature: float | None
     top_p: float | None
     blends: tuple[tuple[str, str], ...]
+    phrases: int
     figures: bool = True
 
 
@@ -71,9 +70,10 @@ def judge_playing(
     real = {f"{REAL}, {part}": songs for part, songs in held_parts.items()}
     copies = copy_rows({**made, **real}, train)
     write_csv(folder / "copies.csv", copies)
-    heard = phrases([song for songs in parts.values() for song in songs], PHRASES, plan.seed)
+    heard = phrases([song for songs in parts.values() for song in songs], plan.phrases, plan.seed)
     alike = [row for name, player in players.items() for row in likeness_rows(name, player, heard, plan.seed)]
-    write_csv(folder / "likeness.csv", alike)
+    if alike:
+        write_csv(folder / "likeness.csv", alike)
     for row in copies:
         print(f"{row['pieces']}, {row['compared']}: {row[COPIES]:.0%} hold a copy of {COPY_BARS} bars, longest run "
               f"{row['longest_run']} notes")  # fmt: skip

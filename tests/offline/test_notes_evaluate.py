@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from engines.music import Note, Phrase
 from engines.notes.events import BAR, Bars, Events, quantised
 from engines.notes.roles import BASS, DRUMS, ROLE_NAMED
 from engines.parameter import Parameter
-from offline.notes import evaluate, genre, played
+from offline.notes import evaluate, genre
 from offline.notes.compare import compare
 from offline.notes.corpus import FOLDER, Corpus
 from offline.notes.features import SCALARS, excerpts, pitch_classes, scalars, vector
@@ -204,9 +205,21 @@ def test_the_command_repeats_its_files_and_says_who_is_better(
 ) -> None:
     data = data_set(tmp_path / "data")
     monkeypatch.setattr(evaluate, "load_model", {"good": Player(), "deaf": Player(False), "coin": Coin()}.__getitem__)
-    monkeypatch.setattr(played, "PHRASES", 4)
     monkeypatch.setattr(genre, "TREES", 40)
-    options = ("--data", data, "--samples-per-genre", 4, "--bars", 8, "--blend", "bebop:march", "--seed", 5)
+    options = (
+        "--data",
+        data,
+        "--samples-per-genre",
+        4,
+        "--bars",
+        8,
+        "--blend",
+        "bebop:march",
+        "--phrases",
+        4,
+        "--seed",
+        5,
+    )
     for folder in ("one", "two"):
         assert run("good", "deaf", "fair=coin", "-o", tmp_path / folder, *options) == 0
     files = {
@@ -238,11 +251,27 @@ def test_the_command_repeats_its_files_and_says_who_is_better(
     assert "genre recognised in 100%" in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("default")  # those of Jupyter's own parts are not ours to mend
+def test_the_notebook_draws_what_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, notebook: Callable[[str], tuple[str, list[dict[str, Any]]]]
+) -> None:
+    data = data_set(tmp_path / "data")
+    monkeypatch.setattr(evaluate, "load_model", lambda path: Player())
+    monkeypatch.setattr(genre, "TREES", 10)
+    run("good", "-o", tmp_path / "out", "--data", data, "--samples-per-genre", 2, "--bars", 8, "--phrases", 3,
+        "--no-figures", "--blend", "bebop:march")  # fmt: skip
+    monkeypatch.setenv("SIDEMAN_EVALUATION", str(tmp_path / "out"))
+    texts, shown = notebook("notes.ipynb")
+    assert "5-gram" in texts and "hold a copy of 4 bars" in texts and "gain " in texts
+    assert sum("image/png" in data for data in shown) == 6, "bits, fields, two of the genres, judges, blends"
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         (["--data", "missing"], "does not exist"),
         (["--data", "data", "--samples-per-genre", "0"], "--samples-per-genre"),
+        (["--data", "data", "--phrases", "-1"], "--phrases 0 or more"),
         (["--data", "data", "nothing.here"], "nothing.here"),
         (["--data", "data", "empty"], "no bundle, and no training"),
         (["--data", "data", "other"], "a training of groove"),
