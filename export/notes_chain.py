@@ -17,6 +17,7 @@ from engines.notes.events import OFFSET
 from engines.notes.fields import BAR_FIELDS, MEMORY_FIELDS, NOTE_FIELDS, Layout
 from engines.notes.memory import CANDIDATES, REFERENCES
 from engines.notes.stream import ELEMENT_FIELDS
+from engines.notes.tonality import LANES
 from engines.runtime import Graph
 from engines.runtime.context import Context
 from export.attention import LAST, TOTAL, buffers, buffers_out, onnx_attention, torch_attention
@@ -109,6 +110,8 @@ def head_inputs(name: str, width: int) -> tuple[Tensor, ...]:
         inputs.append(Tensor("chosen", "int64", (-1, 3)))
     if head >= 2:
         inputs.append(Tensor("references", "int64", (-1, REFERENCES, 4)))
+    if name == "pitch":
+        inputs.append(Tensor("tonality", "float32", (-1, LANES, 12)))
     return (*inputs, Tensor("keep", "float32", (1,)))
 
 
@@ -254,9 +257,10 @@ def _shown(name: str, network: ChainNetwork, seen: list[Batch], hidden: list[NDA
         "candidates": np.concatenate([c.candidates.numpy() for c in choices]),
         "chosen": chosen,
         "references": np.concatenate([c.references.numpy() for c in choices]),
+        "tonality": np.concatenate([c.tonality.numpy() for c in choices]),
         "keep": one,
     }
-    return shown if head > 1 else {key: value for key, value in shown.items() if key != "references"}
+    return {each.name: shown[each.name] for each in head_inputs(name, network.config.width)}
 
 
 def _meant(network: ChainNetwork, seen: list[Batch], hidden: list[NDArray[np.float32]]) -> Heads:

@@ -67,7 +67,8 @@ class HeadModule(nn.Module):
     def forward(self, x: Tensor, candidates: Tensor, *told: Tensor) -> Tensor:
         """Logits [M, classes] of x [M, width], hidden vectors with what the head is told (ToldModule).
 
-        told: chosen [M, 3] from the second head on: step, role, pitch; references from the third on
+        told: chosen [M, 3] from the second head on: step, role, pitch; references from the third on; tonality for
+        the pitch's
         """
         *seen, keep = told
         head = HEADS.index(self.name)
@@ -76,7 +77,7 @@ class HeadModule(nn.Module):
         chosen = seen[0]
         none = torch.zeros((x.shape[0], REFERENCES, 4), dtype=torch.int64)
         choice = Choice(
-            x, candidates, seen[1] if head > 1 else none, none, none,
+            x, candidates, seen[1] if head > 1 else none, none, seen[-1], none,
             step=chosen[:, 0], role=chosen[:, 1], pitch=chosen[:, 2], duration=chosen[:, 2],
         )  # fmt: skip
         return self.network.head_logits(self.name, x, choice, keep)

@@ -25,7 +25,7 @@ from engines.runtime import Graph
 
 HEADS = ("step", "role", "pitch", "duration", "velocity", "offset")
 TOLD_FIELDS = NOTE_FIELDS + REFERENCE_FIELDS
-VERSION = 1
+VERSION = 2
 """Of what the graphs are told; a bundle of another one is not played."""
 
 STREAMS = 3
@@ -117,6 +117,8 @@ class ChainPage:
             inputs["chosen"] = np.array([[*chosen[:3], *[0] * (3 - len(chosen))]], np.int64)
             (told,) = self._model.graphs.told(fields=self._fields(chosen))
             inputs["x"] = self._stream.hidden + told
+        if name == "pitch":
+            inputs["tonality"] = self._stream.tonality.lanes()[None]
         (logits,) = self._model.graphs.heads[name](**inputs, keep=self._keep)
         result: NDArray[np.float32] = logits[0]
         return result

@@ -20,6 +20,7 @@ from engines.notes.events import STEP, Events
 from engines.notes.fields import BAR_FIELDS, DENOMINATORS, MEMORY_FIELDS, NOTE_FIELDS, PHRASE_BARS, Layout
 from engines.notes.history import History, Measure
 from engines.notes.recall import Recall
+from engines.notes.tonality import Tonality
 from engines.runtime import Graph
 from engines.runtime.context import Context
 
@@ -46,11 +47,12 @@ def turns(size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A bar that a stream has heard: what it was, and where it began in elements and in sixteenths."""
+    """A bar that a stream has heard: what it was, where it began in elements and in sixteenths, what sounded before."""
 
     measure: Measure
     index: int
     sixteenths: int
+    tonality: Tonality
 
 
 class Stream:
@@ -63,6 +65,7 @@ class Stream:
         size = next(each.shape[-1] for each in inputs if each.name == "cos") * 2
         self._turns = turns(size)
         self.recall = Recall()
+        self.tonality = Tonality()
         self._bars: list[Heard] = []  # those that recall keeps
         self._first = 0  # number of the first of them in the song
         self._index = 0  # elements heard
@@ -85,7 +88,10 @@ class Stream:
             self._remember(measure)
         if kept < len(news):
             self.context.length = 0
-        self._hear([*news[len(news) - kept :], replace(bar, events=bar.events[:0])], number - kept)
+        if kept:
+            self._hear(news[len(news) - kept :], number - kept, ROOM + 1)
+        # Alone, as when the bar is asked for again: in int8 what is heard together is rounded together.
+        self._hear([replace(bar, events=bar.events[:0])], number, ROOM)
 
     def note(self, row: Sequence[int]) -> None:
         """A note of the open bar stands."""
@@ -95,6 +101,7 @@ class Stream:
             heard, measure=replace(heard.measure, events=np.concatenate([heard.measure.events, events]))
         )
         self.recall.note((0, *row))
+        self._sounded(row)
         fields = np.zeros((1, 1, ELEMENT_FIELDS), np.int64)
         fields[0, 0, :NOTE_FIELDS] = self._layout.of_notes(events)
         fields[0, 0, -MEMORY_FIELDS:] = self._remembered()
@@ -114,7 +121,8 @@ class Stream:
         return len(self._bars)
 
     def _forget(self, begin: int) -> None:
-        self.recall, self._bars, self._first, self._index, self.context.length = Recall(), [], begin, 0, 0
+        self.recall, self.tonality, self._bars = Recall(), Tonality(), []
+        self._first, self._index, self.context.length = begin, 0, 0
 
     def _rewind(self, bars: int) -> None:
         """Take back all bars but the first so many."""
@@ -124,6 +132,7 @@ class Stream:
         self.recall.rewind(bars, WHOLE)
         self.context.length = max(0, self.context.length - gone)
         self._index -= gone
+        self.tonality = self._bars[bars].tonality
         del self._bars[bars:]
 
     def _remember(self, measure: Measure) -> NDArray[np.int32]:
@@ -132,15 +141,21 @@ class Stream:
         said = [self._remembered()]
         for row in measure.events.tolist():
             self.recall.note(tuple(row))
+            self._sounded(row[STEP:])
             said.append(self._remembered())
         self._index += len(said)
         return np.concatenate(said)
+
+    def _sounded(self, note: Sequence[int]) -> None:
+        """note: step, role, pitch, duration, ... of the bar begun last."""
+        step, role, pitch, duration = note[:4]
+        self.tonality = self.tonality.heard(self._bars[-1].sixteenths + step, role, pitch, duration)
 
     def _begin(self, measure: Measure) -> None:
         last = self._bars[-1] if self._bars else None
         start = last.sixteenths + last.measure.steps if last else 0
         self.recall.bar()
-        self._bars.append(Heard(measure, self._index, start))
+        self._bars.append(Heard(measure, self._index, start, self.tonality))
         while len(self._bars) > self.recall.bars:
             del self._bars[0]
             self._first += 1
@@ -149,8 +164,8 @@ class Stream:
         candidates, lengths = self.recall.candidates()
         return self._layout.of_memory(np.array([candidates], np.uint8), np.array([lengths], np.uint8))
 
-    def _hear(self, measures: list[Measure], number: int) -> None:
-        """Hear bars, the first of which is the song's `number`, in one run of the trunk."""
+    def _hear(self, measures: list[Measure], number: int, room: int) -> None:
+        """Hear bars, the first of which is the song's `number`, in one run of the trunk; room: see _run."""
         rows, times = [], []
         for i, measure in enumerate(measures):
             memory = self._remember(measure)
@@ -160,7 +175,7 @@ class Stream:
             fields[:, -MEMORY_FIELDS:] = memory
             rows.append(fields)
             times.append(self._bars[-1].sixteenths + np.concatenate([[0], measure.events[:, STEP]]))
-        self._run(np.concatenate(rows)[None], np.concatenate(times), ROOM)
+        self._run(np.concatenate(rows)[None], np.concatenate(times), room)
 
     def _bar_fields(self, measure: Measure, number: int) -> NDArray[np.int32]:
         known = measure.denominator in DENOMINATORS

@@ -45,7 +45,8 @@ def model_of(network: ChainNetwork) -> ChainModel:
     inputs = trunk_inputs(network)
     heads = {}
     for i, name in enumerate(HEADS):
-        names = ["x", "candidates", *["chosen"] * (i > 0), *["references"] * (i > 1), "keep"]
+        told = [*["chosen"] * (i > 0), *["references"] * (i > 1), *["tonality"] * (name == "pitch")]
+        names = ["x", "candidates", *told, "keep"]
         heads[name] = as_graph(HeadModule(network, name), names)
     graphs = Graphs(
         as_graph(Trunk(network, torch_attention), [each.name for each in inputs]), inputs,

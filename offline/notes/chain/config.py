@@ -23,7 +23,7 @@ class ChainConfig:
     context: int = 512  # elements (bars and notes) it attends to
     dropout: float = 0.05
 
-    epochs: int = 22  # of `steps` batches each
+    epochs: int = 30  # of `steps` batches each
     steps: int = 300  # batches in an epoch
     batch: int = 4  # windows of `context` elements in a batch
     learning_rate: float = 2e-3  # highest
@@ -42,6 +42,7 @@ class ChainConfig:
     tell: float = 0.5  # that a window is told anything by its controls; then each is told half of the time
     thin: float = 0.35  # that a piece of three roles or more is played without some of them
     hide_velocity: float = 0.1  # that a window is told no velocities
+    wrong_note: float = 0.02  # that a note of the past was heard at another pitch nearby
     lose_lane: float = 0.07  # that a lane of memory says nothing
     offset_weight: float = 0.3  # of the offsets' loss in pieces whose beats were found by ear
 

@@ -14,6 +14,7 @@ from engines.notes.events import BAR, BAR_END, DURATION, OFFSET, PITCH, ROLE, ST
 from engines.notes.fields import BAR_FIELDS, DENOMINATORS, MEMORY_FIELDS, NOTE_FIELDS, PHRASE_BARS, Layout
 from engines.notes.memory import BARS_BACK, CANDIDATES, NO_CANDIDATE, NO_PITCH, NO_REFERENCE, sequence_of
 from engines.notes.roles import DRUMS, ROLE_COUNT
+from engines.notes.tonality import tonality_of
 from offline.notes.chain.config import ChainConfig
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Window:
     quality, and who plays (in the first row), or None
     loud:  class that velocities are made up around where they are not known (0: left so), -1: none is told
     lost:  bool [CANDIDATES] lanes of memory that say nothing
+    wrong: probability that a note was heard at another pitch nearby, drawn with the seed `noise`
     """
 
     song: int
@@ -87,6 +89,8 @@ class Window:
     told: NDArray[np.bool_] | None = None
     loud: int = 0
     lost: NDArray[np.bool_] | None = None
+    wrong: float = 0.0
+    noise: int = 0
 
 
 class Sequences:
@@ -133,7 +137,7 @@ class Sequences:
         memory = np.zeros((*shape, MEMORY_FIELDS), np.int32)
         time = np.zeros(shape, np.float32)
         bars, bar_at, scored, step, candidates, followed = [], [], [], [], [], []
-        events, references, weights, source, song = [], [], [], [], []
+        events, references, tones, weights, source, song = [], [], [], [], [], []
         judged = 0
         for i, window in enumerate(windows):
             base, note_base = self.start[window.song], self.note_start[window.song]
@@ -142,6 +146,8 @@ class Sequences:
             size = len(note)
             note_rows, bar_rows = np.flatnonzero(note >= 0), np.flatnonzero(note < 0)
             heard = self._moved(self.events[note_base + note[note_rows]].astype(np.int32), window.shift)
+            if window.wrong:
+                heard[:, PITCH] = _misheard(heard, window)
             heard[:, VELOCITY] = _louder(heard[:, VELOCITY], heard[:, STEP], heard[:, ROLE], window.loud)
             notes[i, note_rows] = self.layout.of_notes(heard)
             named, matched = _shifted(self.candidates[span], window.shift), self.matched[span]
@@ -152,6 +158,7 @@ class Sequences:
             at = self.bar_time[self.bar_start[window.song] + bar]
             time[i, :size] = at - at[0]
             time[i, note_rows] += heard[:, STEP]
+            tonality = tonality_of(time[i, :size].astype(np.float64), heard, note_rows)
             bars.append(self._bar_fields(window, bar[bar_rows], heard[:, ROLE]))
             bar_at.append(bar_rows + i * longest)
 
@@ -165,6 +172,7 @@ class Sequences:
             step.append(steps)
             candidates.append(named[rows])
             followed.append(follow + judged)
+            tones.append(tonality[rows[follow]])
             judged += len(rows)
             events.append(comes)
             references.append(
@@ -194,6 +202,7 @@ class Sequences:
             candidates=tensor(named[follow]),
             references=tensor(refs),
             reference_fields=tensor(self.layout.of_references(refs, comes[:, ROLE])),
+            tonality=tensor(np.concatenate(tones)),
             note_fields=tensor(self.layout.of_notes(comes)),
             step=tensor(comes[:, STEP]),
             role=tensor(comes[:, ROLE]),
@@ -287,6 +296,13 @@ def _moved_references(
     return moved
 
 
+def _misheard(heard: Events, window: Window) -> NDArray[np.int32]:
+    """Pitches [N] with a few wrong ones: what a model plays is not all right either, and it must find back."""
+    rng = np.random.default_rng(window.noise)
+    off = rng.choice([-2, -1, 1, 2], len(heard)) * ((rng.random(len(heard)) < window.wrong) & (heard[:, ROLE] != DRUMS))
+    return np.clip(heard[:, PITCH] + off, 0, 127).astype(np.int32)
+
+
 def _louder(
     velocity: NDArray[np.int32], step: NDArray[np.int32], role: NDArray[np.int32], loud: int
 ) -> NDArray[np.int32]:
@@ -353,7 +369,8 @@ class Epoch:
         loud = -1 if rng.random() < config.hide_velocity else int(rng.integers(3, 7)) if rng.random() < 0.5 else 0
         lost = rng.random(CANDIDATES) < config.lose_lane
         return Window(song, first, last, first, self._shift(song, rng), rng.random() >= config.hide_genre,
-                      self._told(rng, len(bars)), loud, lost if lost.any() else None)  # fmt: skip
+                      self._told(rng, len(bars)), loud, lost if lost.any() else None,
+                      config.wrong_note, int(rng.integers(1 << 31)))  # fmt: skip
 
     def _shift(self, song: int, rng: np.random.Generator) -> int:
         events = self._corpus.songs[song].events

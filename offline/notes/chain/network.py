@@ -3,7 +3,9 @@
 Trunk: RMSNorm (Zhang and Sennrich 2019) before each part, rotary positions (Su et al. 2021) on the element's index in
 half of the heads and on musical time in the other half. Heads: step or the bar's end, then role, pitch, duration,
 velocity, offset, each told what those before it chose. A head's logits get a bonus, learned from its hidden vector, on
-what memory names (engines.notes.memory): a copy is one choice among all, with an exact likelihood.
+what memory names (engines.notes.memory): a copy is one choice among all, with an exact likelihood. A pitch is also
+heard as an interval from its role's last note, and its class against what sounded lately (engines.notes.tonality):
+both look alike in every key.
 """
 
 from __future__ import annotations
@@ -21,12 +23,15 @@ from engines.notes.fields import PITCHES, Layout
 from engines.notes.memory import CANDIDATES, REFERENCES
 from engines.notes.roles import ROLE_COUNT
 from engines.notes.stream import turns
+from engines.notes.tonality import LANES
 from offline.notes.chain.config import ChainConfig
 
 STEP_CLASSES, DURATION_CLASSES, OFFSET_CLASSES = STEPS_MAX + 1, len(DURATIONS), len(OFFSETS)
 
 INTERVALS = 24
 """Semitones up and down from its role's last note at which a pitch is also looked at as an interval."""
+TONES = PITCHES + 2 * INTERVALS + 1
+"""Where, in what the pitch's head says, the weights begin that each class has for what sounded around it."""
 
 
 class RMSNorm(nn.Module):
@@ -125,6 +130,7 @@ class Choice:
     hidden:     [M, width] from the trunk
     candidates: [M, CANDIDATES, 4] step, role, pitch, duration; references: [M, REFERENCES, 4] pitch, duration,
                 velocity, offset; reference_fields: [M, REFERENCE_FIELDS]
+    tonality:   [M, LANES, 12]
     step, role, pitch, duration: [M] what comes; note_fields: [M, NOTE_FIELDS] of it.
                 A head looks at those before it
     """
@@ -133,6 +139,7 @@ class Choice:
     candidates: Tensor
     references: Tensor
     reference_fields: Tensor
+    tonality: Tensor
     note_fields: Tensor
     step: Tensor
     role: Tensor
@@ -156,7 +163,7 @@ class ChainNetwork(nn.Module):
         self.last = RMSNorm(width)
         self.step = Head(width, STEP_CLASSES, CANDIDATES)
         self.role = Head(width, ROLE_COUNT, CANDIDATES)
-        self.pitch = Head(width, PITCHES + 2 * INTERVALS + 1, CANDIDATES + REFERENCES)
+        self.pitch = Head(width, PITCHES + 2 * INTERVALS + 1 + LANES * 12, CANDIDATES + REFERENCES)
         self.duration = Head(width, DURATION_CLASSES, CANDIDATES + REFERENCES)
         self.velocity = Head(width, VELOCITIES, REFERENCES)
         self.offset = Head(width, OFFSET_CLASSES, REFERENCES)
@@ -174,6 +181,7 @@ class ChainNetwork(nn.Module):
                     nn.init.zeros_(module.bias)
             if isinstance(module, Head):
                 nn.init.normal_(module.logits.weight, std=0.02)
+                nn.init.zeros_(module.logits.bias)
                 nn.init.zeros_(module.bonus.weight)
                 nn.init.constant_(module.bonus.bias, 0.5)
             if isinstance(module, Layer):
@@ -246,7 +254,11 @@ class ChainNetwork(nn.Module):
         known = (last < 128) & ~drums
         interval = torch.arange(128, device=each.device)[None, :] - last
         near = known & (interval.abs() <= INTERVALS)
-        each = each + logits[:, 256:].gather(1, (interval + INTERVALS).clamp(0, 2 * INTERVALS)) * near
+        each = each + logits[:, PITCHES:TONES].gather(1, (interval + INTERVALS).clamp(0, 2 * INTERVALS)) * near
+        weight = logits[:, TONES:].unflatten(1, (LANES, 1, 12))
+        turned = (torch.arange(12, device=each.device)[:, None] + torch.arange(12, device=each.device)[None, :]) % 12
+        tone = (c.tonality[:, :, turned] * weight).sum((1, 3))  # [M, 12]: a class seen from where it stands
+        each = each + tone[:, torch.arange(128, device=each.device) % 12] * ~drums
         classes = torch.cat([c.candidates[..., 2], c.references[..., 0]], 1)
         valid = torch.cat([agree, c.references[..., 0] < 128], 1)
         return with_bonus(each, bonus, classes, valid)

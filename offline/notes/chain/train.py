@@ -76,7 +76,7 @@ def train(data: Path, config: ChainConfig, folder: Path, device_name: str = "aut
     def validate(model: torch.nn.Module) -> dict[str, float]:
         spent, notes = per_source(model, judge, windows, config, device)  # type: ignore[arg-type]
         known = np.flatnonzero(notes)
-        each = {sources[i][:8]: float(spent[i].sum() / notes[i]) for i in known}
+        each = {sources[i]: float(spent[i].sum() / notes[i]) for i in known}
         return {"loss": float(np.mean(list(each.values()))), **each}
 
     task = Task(
