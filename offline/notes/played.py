@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,7 +142,7 @@ def samples(name: str, player: Playing, plan: Plan, folder: Path) -> list[Song]:
 
 def _prompt(plan: Plan, genre: str, number: int, blend: str = "", amount: float = 0.0) -> Prompt:
     bars: Bars = plain_bars(plan.bars)
-    seed = plan.seed * 100_003 + number  # the same for every genre: only its name differs
+    seed = plan.seed * 100_003 + crc32(genre.encode()) + number  # what one genre happens to draw says nothing of others
     return Prompt(genre, bars, seed, plan.temperature, plan.top_p, blend, amount)
 
 
