@@ -48,7 +48,7 @@ def controls_of(events: Events, steps: NDArray[np.int32]) -> NDArray[np.int32]:
     height = np.bincount(upper[:, BAR], upper[:, PITCH], minlength=bars) / np.maximum(upper_count, 1)
 
     sounding = np.minimum(np.array(DURATIONS)[pitched[:, DURATION]], steps[bar] - pitched[:, STEP])
-    chroma = np.bincount(bar * 12 + pitch % 12, sounding, minlength=12 * bars).reshape(bars, 12)
+    chroma = np.bincount(bar * 12 + pitch % 12, sounding, minlength=12 * bars).reshape(bars, 12).astype(np.float64)
     lowest = np.full(bars, 128)
     np.minimum.at(lowest, bar, pitch)
     root, quality = best_chords(chroma, np.where(lowest < 128, lowest % 12, -1))

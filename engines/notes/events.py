@@ -42,7 +42,7 @@ VELOCITIES = 9
 _DURATION_CLASS = np.abs(np.arange(1, 65)[:, None] - np.array(DURATIONS)[None, :]).argmin(1).astype(np.int32)
 
 
-def quantised(
+def quantised(  # noqa: PLR0917 - the columns of a table of notes, in its order
     ticks: NDArray[np.int64],
     role: NDArray[np.int64],
     pitch: NDArray[np.int64],
@@ -70,7 +70,8 @@ def quantised(
     order = np.lexsort((-rows[:, DURATION], rows[:, PITCH], rows[:, ROLE], rows[:, STEP], rows[:, BAR]))
     rows = rows[order]
     same = (rows[1:, :DURATION] == rows[:-1, :DURATION]).all(1)
-    return rows[np.concatenate([[True], ~same])[: len(rows)]].astype(np.int32)
+    kept: Events = rows[np.concatenate([[True], ~same])[: len(rows)]].astype(np.int32)
+    return kept
 
 
 def velocity_of(velocity_class: int) -> int:
@@ -97,4 +98,5 @@ def events_of(meter: Meter, notes: Sequence[Note]) -> Events:
     table = np.array([(n.tick, n.part - 1, n.pitch, n.velocity, n.length) for n in notes if n.part], np.int64).reshape(
         -1, 5
     )
-    return quantised(*table.T, np.array([0, meter.steps * STEP_TICKS]))
+    ticks, role, pitch, velocity, length = table.T
+    return quantised(ticks, role, pitch, velocity, length, np.array([0, meter.steps * STEP_TICKS]))

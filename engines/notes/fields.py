@@ -97,7 +97,8 @@ class Layout:
         controls: [B, 5] as in engines.notes.controls
         band:     [B, ROLE_COUNT] of each role: 0 not said, 1 silent, 2 plays
         """
-        return (np.concatenate([facts, controls, band], 1) + np.array(self.bar)).astype(np.int32)
+        fields: Fields = (np.concatenate([facts, controls, band], 1) + np.array(self.bar)).astype(np.int32)
+        return fields
 
     def of_memory(self, candidates: NDArray[np.uint8], matched: NDArray[np.uint8]) -> Fields:
         """[S, MEMORY_FIELDS] of what may come next (engines.notes.memory.Sequence)."""

@@ -152,14 +152,14 @@ def _longest_match(tokens: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArr
     """
     size = len(tokens)
     found, length = np.full(size, -1, np.int64), np.zeros(size, np.int64)
-    mixed = (tokens + np.uint64(1)) * _BASE
+    mixed: NDArray[np.uint64] = (tokens + np.uint64(1)) * _BASE
     mixed ^= mixed >> np.uint64(29)
     power, reach = np.full(1, _BASE | np.uint64(1), np.uint64), 1  # an array: its products wrap without a word
     for class_, wanted in enumerate(MATCH_LENGTHS, 1):
         while reach < wanted:
-            shifted = np.zeros_like(mixed)
+            shifted = np.zeros(size, np.uint64)
             shifted[reach:] = mixed[:-reach] if reach < size else mixed[:0]
-            mixed = mixed + shifted * power
+            mixed = np.add(mixed, shifted * power, dtype=np.uint64)
             power = power * power
             reach *= 2
         order = np.argsort(mixed, kind="stable")

@@ -86,7 +86,7 @@ class Recall:
         self._add(_Element(row, (key, (row[STEP], role, interval)), before))
 
     def rewind(self, bars: int, notes: int = 0) -> None:
-        """Take back all but the first so many of the bars that are kept, and of the last of them all but so many notes."""
+        """Take back all but the first so many of the bars kept, and of the last of them all but so many notes."""
         while len(self._bars) > bars or (self._bars and len(self._bars) == bars and len(self._bars[-1].rows) > notes):
             self._take_back()
 

@@ -65,4 +65,5 @@ def tonality_of(sixteenths: NDArray[np.float64], rows: Events, note: NDArray[np.
 def _scaled(sums: NDArray[np.float64]) -> NDArray[np.float32]:
     top = sums.max(-1, keepdims=True)
     share = sums / np.where(top > 0.0, top, 1.0)
-    return (1.0 - np.log(np.maximum(share, FLOOR)) / np.log(FLOOR)).astype(np.float32)
+    scaled: NDArray[np.float32] = (1.0 - np.log(np.maximum(share, FLOOR)) / np.log(FLOOR)).astype(np.float32)
+    return scaled
