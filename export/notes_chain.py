@@ -24,13 +24,15 @@ from export.attention import LAST, TOTAL, buffers, buffers_out, onnx_attention, 
 from export.onnx import from_torch
 from export.subject import GraphSubject, Heads, Subject
 from export.torchscript import from_torch as script_from_torch
+from offline.notes.chain.batch import batch_of
 from offline.notes.chain.checkpoint import load_checkpoint
-from offline.notes.chain.data import Sequences, Song, Window
+from offline.notes.chain.sequences import Sequences, Song
+from offline.notes.chain.window import Window
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from offline.notes.chain.data import Batch
+    from offline.notes.chain.batch import Batch
     from offline.notes.chain.network import ChainNetwork
 
 Inputs = dict[str, NDArray[Any]]
@@ -72,11 +74,18 @@ def subject(checkpoint: Path, data: Path | None, steps: int) -> Subject:
     fields = Tensor("fields", "int64", (-1, TOLD_FIELDS))
     told = {"fields": _told_fields("offset", seen)}
     graphs["told"] = _plain(
-        ToldModule(network), (fields,), Tensor("told", "float32", (-1, width)), told, meant["told"], products=False
+        ToldModule(network),
+        (fields,),
+        Tensor("told", "float32", (-1, width)),
+        told,
+        meant=meant["told"],
+        products=False,
     )
     for name in HEADS:
         logits = Tensor("logits", "float32", (-1, CLASSES[name]))
-        graphs[name] = _plain(HeadModule(network, name), head_inputs(name, width), logits, shown[name], meant[name])
+        graphs[name] = _plain(
+            HeadModule(network, name), head_inputs(name, width), logits, shown[name], meant=meant[name]
+        )
     return Subject(
         engine="notes",
         kind="chain",
@@ -122,7 +131,7 @@ def _batches(network: ChainNetwork, table: dict[str, Any], data: Path | None, st
     had = 0
     for song in songs:
         sequences = Sequences([song], layout)
-        batch = sequences.batch([Window(0, 0, min(config.context, int(sequences.size[0])), 0)], config)
+        batch = batch_of(sequences, [Window(0, 0, min(config.context, int(sequences.size[0])), 0)])
         yield batch
         had += len(batch.followed)
         if had >= steps:
@@ -280,8 +289,8 @@ def _meant(network: ChainNetwork, seen: list[Batch], hidden: list[NDArray[np.flo
 
 
 def _plain(
-    module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, shown: Inputs, meant: NDArray[np.float32],
-    products: bool = True,
+    module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor, shown: Inputs, *,
+    meant: NDArray[np.float32], products: bool = True,
 ) -> GraphSubject:  # fmt: skip
     """A graph without a context, and what it is to say (`meant`) of what it is shown."""
     import torch

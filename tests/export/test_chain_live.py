@@ -23,10 +23,12 @@ torch = pytest.importorskip("torch", reason="needs the extra train")
 from export.attention import torch_attention  # noqa: E402
 from export.notes_chain import _made_up, trunk_inputs  # noqa: E402
 from export.notes_chain_modules import HeadModule, ToldModule, Trunk  # noqa: E402
+from offline.notes.chain.batch import batch_of  # noqa: E402
 from offline.notes.chain.config import ChainConfig  # noqa: E402
-from offline.notes.chain.data import Sequences, Song, Window  # noqa: E402
 from offline.notes.chain.network import ChainNetwork  # noqa: E402
+from offline.notes.chain.sequences import Sequences, Song  # noqa: E402
 from offline.notes.chain.train import decisions  # noqa: E402
+from offline.notes.chain.window import Window  # noqa: E402
 
 GENRES = ("folk", "jazz")
 BARS = 6
@@ -103,7 +105,7 @@ def test_live_bar_by_bar_is_what_training_says(network: ChainNetwork, song: Song
     sequences = Sequences([song], network.layout)
     size = int(sequences.size[0])
     with torch.inference_mode():
-        batch = sequences.batch([Window(0, 0, size, 0)], network.config)
+        batch = batch_of(sequences, [Window(0, 0, size, 0)])
         whole = decisions(network, batch, weighted=False).numpy()
     model, bars = model_of(network), measures(song)
     for number, measure in enumerate(bars):

@@ -255,7 +255,7 @@ class ChainNetwork(nn.Module):
         interval = torch.arange(128, device=each.device)[None, :] - last
         near = known & (interval.abs() <= INTERVALS)
         each = each + logits[:, PITCHES:TONES].gather(1, (interval + INTERVALS).clamp(0, 2 * INTERVALS)) * near
-        weight = logits[:, TONES:].unflatten(1, (LANES, 1, 12))
+        weight = logits[:, TONES:].reshape(-1, LANES, 1, 12)
         turned = (torch.arange(12, device=each.device)[:, None] + torch.arange(12, device=each.device)[None, :]) % 12
         tone = (c.tonality[:, :, turned] * weight).sum((1, 3))  # [M, 12]: a class seen from where it stands
         each = each + tone[:, torch.arange(128, device=each.device) % 12] * ~drums

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engines.notes.fields import Layout
+from offline.notes.chain.batch import batch_of
 from offline.notes.chain.checkpoint import load_checkpoint
 from offline.notes.chain.config import ChainConfig
-from offline.notes.chain.data import Sequences, judging
-from offline.notes.chain.data import Song as ChainSong
+from offline.notes.chain.epoch import judging
+from offline.notes.chain.sequences import Sequences
+from offline.notes.chain.sequences import Song as ChainSong
 from offline.notes.models import Bits, Song
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class ChainScored:
         paid = []
         with torch.inference_mode():
             for first in range(0, len(windows), WINDOWS):
-                batch = corpus.batch(windows[first : first + WINDOWS], self._config)
+                batch = batch_of(corpus, windows[first : first + WINDOWS])
                 paid.append(decisions(self._network, batch, weighted=False).double().numpy() / math.log(2))
         spent = np.concatenate(paid)  # [elements, 6] of what follows each
         ending = corpus.following < 0

@@ -18,15 +18,18 @@ from numpy.typing import NDArray
 
 from engines.errors import SidemanError
 from engines.notes.fields import Layout
+from offline.notes.chain.batch import batch_of, on
 from offline.notes.chain.config import HPARAMS, ChainConfig, read_hparams, write_hparams
-from offline.notes.chain.data import Epoch, Sequences, Song, Window, judging, on, thinned
+from offline.notes.chain.epoch import Epoch, judging
+from offline.notes.chain.sequences import Sequences, Song, thinned
+from offline.notes.chain.window import Window
 from offline.notes.corpus import Corpus, load_split
 from offline.trainer import MAY_CHANGE, Task, Trainer, TrainerConfig, choose_device
 
 if TYPE_CHECKING:
     import torch
 
-    from offline.notes.chain.data import Batch
+    from offline.notes.chain.batch import Batch
     from offline.notes.chain.network import ChainNetwork
 
 
@@ -135,7 +138,7 @@ def per_source(
     spent, notes = np.zeros((size, 6)), np.zeros(size, np.int64)
     network.eval()
     for first in range(0, len(windows), 16):
-        batch = on(corpus.batch(windows[first : first + 16], config), device)
+        batch = on(batch_of(corpus, windows[first : first + 16]), device)
         bits = decisions(network, batch).double().cpu().numpy() / math.log(2)
         bits[:, 5] = 0.0
         for column in range(6):
