@@ -21,8 +21,9 @@ from engines.parameter import Parameters
 torch = pytest.importorskip("torch", reason="needs the extra train")
 
 from export.attention import torch_attention  # noqa: E402
-from export.notes_chain import _made_up, trunk_inputs  # noqa: E402
+from export.notes_chain import trunk_inputs  # noqa: E402
 from export.notes_chain_modules import HeadModule, ToldModule, Trunk  # noqa: E402
+from export.notes_chain_steps import made_up  # noqa: E402
 from offline.notes.chain.batch import batch_of  # noqa: E402
 from offline.notes.chain.config import ChainConfig  # noqa: E402
 from offline.notes.chain.network import ChainNetwork  # noqa: E402
@@ -69,7 +70,7 @@ def network() -> Iterator[ChainNetwork]:
 
 @pytest.fixture(scope="module")
 def song() -> Song:
-    whole = next(_made_up(len(GENRES)))
+    whole = next(made_up(len(GENRES)))
     few = (whole.events[:, BAR] < BARS) & (whole.events[:, STEP] % 5 == 0)
     return replace(whole, events=whole.events[few], bars=whole.bars[:BARS])
 
