@@ -21,7 +21,7 @@ FOLDER = shipped_folder() / "notes"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="no bundle `notes` ships with this version")
 BAR_TICKS = 3840
 SAMPLES = 40
-"""Bars at random settings; docs/MODELS.md has what a thousand gave."""
+"""Bars at random settings; docs/NOTES.md has what a thousand gave."""
 
 
 @pytest.fixture(scope="module")
