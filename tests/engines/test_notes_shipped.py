@@ -20,7 +20,7 @@ from engines.notes.scales import SCALES, scale_classes
 FOLDER = shipped_folder() / "notes"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="no bundle `notes` ships with this version")
 BAR_TICKS = 3840
-SAMPLES = 40
+SAMPLES = 24
 """Bars at random settings; docs/NOTES.md has what a thousand gave."""
 
 
