@@ -42,14 +42,13 @@ def bar_rows(bars: int, seed_model: bool) -> Iterator[Row]:
 
 def bar_times(bundle: Bundle, variant: str, bars: int) -> list[float]:
     """Seconds that each of so many bars took, in this process, once the first are over."""
-    from bridge.commands.generate import generated
-    from engines.music import Meter
+    from bridge.commands.making import continued, made
     from engines.parameter import Parameters
     from engines.registry import engine_class
 
     engine = engine_class(bundle.manifest.engine).load(bundle, variant)
     warm = bars // 10
-    song = generated(engine, Parameters(engine.parameters), Meter(), 120.0, seed=1, bars=warm + bars)
+    song = made(engine, Parameters(engine.parameters), continued((), 1, warm + bars))
     took_s = []
     for _ in range(warm + bars):
         before_s = time.perf_counter()

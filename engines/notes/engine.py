@@ -75,6 +75,9 @@ class NotesEngine:
     The model hears what was played, by itself and by those it is told of. Every bar keeps the grammar.
     """
 
+    parts = True
+    """It is given a file's notes of all channels to go on from: docs/ENGINES.md, Several parts."""
+
     def __init__(self, model: NoteModel, now_s: Callable[[], float] = time.perf_counter) -> None:
         """now_s: the clock that the time left for a bar is counted on."""
         self.model = model

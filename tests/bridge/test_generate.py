@@ -10,6 +10,7 @@ import subprocess
 import sys
 import wave
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import mido
@@ -19,7 +20,7 @@ import soundfile
 
 from bridge import cli
 from bridge.cli import main
-from bridge.commands.generate import generated
+from bridge.commands.making import continued, made
 from engines.bundle import Bundle
 from engines.engine import Engine
 from engines.music import Meter
@@ -125,8 +126,8 @@ def test_the_same_seed_is_the_same_file_and_another_is_not(make: Callable[..., P
 def test_the_bars_are_those_of_the_engine_asked_bar_by_bar(make: Callable[..., Path], bundle: Path) -> None:
     engine: Engine = engine_class("scatter").load(Bundle.load(bundle))
     wanted, start = [], 0
-    bars = generated(engine, Parameters(engine.parameters), Meter(7, 8), 90.0, seed=3, bars=4, fill_every=2)
-    for bar in bars:
+    plan = replace(continued((), 3, 4, Meter(7, 8), 90.0), fill_every=2)
+    for bar in made(engine, Parameters(engine.parameters), plan):
         wanted += [(start + note.tick, note.pitch, note.velocity) for note in bar.phrase.notes]
         start += Meter(7, 8).bar_ticks
     path = make("x.mid", "--bars", "4", "--seed", "3", "--meter", "7/8", "--bpm", "90", "--fill-every", "2")
