@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.errors import SidemanError
 from offline.notes.corpus import load_split
 from offline.notes.index import MANIFEST_FILE, read_manifest
 from offline.notes.models import Song
@@ -68,11 +68,21 @@ def parts_of(songs: Iterable[Song]) -> dict[str, list[Song]]:
 
 
 def _tokens(folder: Path, split: str) -> dict[str, NDArray[np.uint16]]:
-    """The tokens of a split by path; none where the data set was prepared without."""
+    """The tokens of a split by path; none where the data set was prepared without. Files that are gone are said."""
     if not (folder / MANIFEST_FILE).exists():
         return {}
-    rows = [row for row in read_manifest(folder) if row.split == split and (folder / row.file).is_file()]
-    try:
-        return {row.path: np.load(folder / row.file, allow_pickle=False) for row in rows}
-    except (OSError, ValueError, EOFError) as problem:
-        raise SidemanError(f"{folder}: tokens cannot be read ({problem}); prepare the data again") from problem
+    found, gone = {}, []
+    for row in read_manifest(folder):
+        if row.split != split:
+            continue
+        try:
+            found[row.path] = np.load(folder / row.file, allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            gone.append(row.file)
+    if gone:
+        print(
+            f"{folder}: {len(gone)} files of its manifest are missing or damaged, such as {gone[0]}; "
+            "models of tokens are judged without them, or prepare the data again",
+            file=sys.stderr,
+        )
+    return found
