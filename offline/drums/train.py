@@ -10,6 +10,7 @@ from pathlib import Path
 
 from engines.errors import SidemanError
 from offline.drums.groove.config import PRESETS, GrooveConfig
+from offline.knobs import changed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +42,7 @@ def _groove(args: argparse.Namespace, folder: Path) -> int:
     name = args.preset or "full"
     if name not in PRESETS:
         raise SidemanError(f"the groove model has no preset {name}: {', '.join(PRESETS)}")
-    config: GrooveConfig = PRESETS[name].changed(args.set)
+    config: GrooveConfig = changed(PRESETS[name], args.set)
     if args.seed is not None:
         config = replace(config, seed=args.seed)
         config.check()

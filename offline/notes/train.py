@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from engines.errors import SidemanError
+from offline.knobs import changed
 from offline.notes.chain.config import PRESETS as CHAIN
 from offline.notes.chain.config import ChainConfig
 from offline.notes.gpt.config import PRESETS as GPT
@@ -62,7 +63,7 @@ def _config(args: argparse.Namespace) -> ChainConfig | GptConfig:
     if args.preset not in presets:
         raise SidemanError(f"there is no preset {args.preset}: {', '.join(presets)}")
     seed = [] if args.seed is None else [f"seed={args.seed}"]
-    return presets[args.preset].changed([*args.set, *seed])
+    return changed(presets[args.preset], [*args.set, *seed])
 
 
 def _words(args: argparse.Namespace) -> list[str]:

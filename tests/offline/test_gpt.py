@@ -11,6 +11,7 @@ from engines.errors import SidemanError
 torch = pytest.importorskip("torch", reason="needs the extra train")
 pytest.importorskip("pyarrow", reason="needs the extra train")
 
+from offline.knobs import changed  # noqa: E402
 from offline.notes.gpt.config import PRESETS, GptConfig, read_hparams  # noqa: E402
 from offline.notes.gpt.data import read_tokens  # noqa: E402
 from offline.notes.gpt.dataset import IGNORED, GptEpoch, Tokens, Windows, pairs  # noqa: E402
@@ -140,7 +141,7 @@ def test_missing_files_are_counted_and_left_out(tmp_path: Path, capsys: pytest.C
 
 def test_a_training_leaves_a_checkpoint_and_goes_on(tmp_path: Path) -> None:
     data, run = prepared(tmp_path / "data"), tmp_path / "run"
-    config = PRESETS["seed"].changed(SMALL)
+    config = changed(PRESETS["seed"], SMALL)
     train(data, config, run, "cpu")
     network, table = load_checkpoint(run)
     assert table["vocabulary"] == list(WORDS)
@@ -151,10 +152,10 @@ def test_a_training_leaves_a_checkpoint_and_goes_on(tmp_path: Path) -> None:
     windows = Windows(read_tokens(data, "validation", nc=True), config.sequence)
     batch = pairs(windows.rows(windows.spread(1)), windows.pad, torch.device("cpu"))
     before = float(loss_of(network, batch).detach())
-    train(data, config.changed(["epochs=12"]), run, "cpu", resume=True)
+    train(data, changed(config, ["epochs=12"]), run, "cpu", resume=True)
     assert float(loss_of(load_checkpoint(run)[0], batch).detach()) < before
     with pytest.raises(SidemanError, match="other settings"):
-        train(data, config.changed(["width=48"]), run, "cpu", resume=True)
+        train(data, changed(config, ["width=48"]), run, "cpu", resume=True)
     (data / NAMES_FILE).write_text(json.dumps([*WORDS, "Genre_blues"]))
     with pytest.raises(SidemanError, match="another vocabulary"):
         train(data, config, run, "cpu", resume=True)
@@ -162,7 +163,7 @@ def test_a_training_leaves_a_checkpoint_and_goes_on(tmp_path: Path) -> None:
 
 def test_weights_of_another_vocabulary_are_named(tmp_path: Path) -> None:
     data, run = prepared(tmp_path / "data"), tmp_path / "run"
-    train(data, PRESETS["seed"].changed(SMALL), run, "cpu")
+    train(data, changed(PRESETS["seed"], SMALL), run, "cpu")
     state = torch.load(run / BEST, weights_only=True)
     state["embed.weight"] = state["embed.weight"][:-1]
     torch.save(state, run / BEST)
@@ -176,7 +177,7 @@ def test_weights_of_another_vocabulary_are_named(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_wrong_settings_are_named(setting: str, says: str) -> None:
     with pytest.raises(SidemanError, match=says):
-        PRESETS["seed"].changed([setting])
+        changed(PRESETS["seed"], [setting])
 
 
 def test_other_hparams_are_refused(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from engines.errors import SidemanError
+from offline.knobs import in_range
 
 HPARAMS, STEP_FOLDER, FEEL_FOLDER = "hparams.json", "step", "humaniser"
 
@@ -55,30 +56,9 @@ class GrooveConfig:
 
     seed: int = 0  # of everything random
 
-    def changed(self, settings: list[str]) -> GrooveConfig:
-        """With settings written key=value. Raises SidemanError naming a wrong one."""
-        values: dict[str, Any] = {}
-        for setting in settings:
-            key, _, text = setting.partition("=")
-            if key not in {field.name for field in fields(self)}:
-                raise SidemanError(f"--set {setting}: there is no {key}; offline/drums/groove/config.py lists them")
-            try:
-                values[key] = type(getattr(self, key))(text)
-            except ValueError as error:
-                raise SidemanError(f"--set {setting}: {text!r} is no {type(getattr(self, key)).__name__}") from error
-        result = replace(self, **values)
-        result.check()
-        return result
-
     def check(self) -> None:
         """Raise SidemanError for a value out of its range."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, float) and not 0.0 <= value <= 1.0:
-                raise SidemanError(f"{field.name} is {value}; it goes from 0 to 1")
-            at_least = 0 if field.name in ("seed", "patience", "feel_epochs") else 1
-            if isinstance(value, int) and not at_least <= value <= 1 << 20:
-                raise SidemanError(f"{field.name} is {value}; it is a whole number from {at_least} on")
+        in_range(self, {"seed": 0, "patience": 0, "feel_epochs": 0})
 
 
 PRESETS = {

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from engines.errors import SidemanError
+from offline.knobs import in_range
 
 HPARAMS = "hparams.json"
 
@@ -48,30 +49,9 @@ class ChainConfig:
 
     seed: int = 0  # of everything random
 
-    def changed(self, settings: list[str]) -> ChainConfig:
-        """With settings written key=value. Raises SidemanError naming a wrong one."""
-        values: dict[str, Any] = {}
-        for setting in settings:
-            key, _, text = setting.partition("=")
-            if key not in {field.name for field in fields(self)}:
-                raise SidemanError(f"--set {setting}: there is no {key}; offline/notes/chain/config.py lists them")
-            try:
-                values[key] = type(getattr(self, key))(text)
-            except ValueError as error:
-                raise SidemanError(f"--set {setting}: {text!r} is no {type(getattr(self, key)).__name__}") from error
-        result = replace(self, **values)
-        result.check()
-        return result
-
     def check(self) -> None:
         """Raise SidemanError for a value out of its range."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, float) and not 0.0 <= value <= 1.0:
-                raise SidemanError(f"{field.name} is {value}; it goes from 0 to 1")
-            at_least = {"seed": 0, "patience": 0, "lowest": -12, "highest": -12}.get(field.name, 1)
-            if isinstance(value, int) and not at_least <= value <= 1 << 24:
-                raise SidemanError(f"{field.name} is {value}; it is a whole number from {at_least} on")
+        in_range(self, {"seed": 0, "patience": 0, "lowest": -12, "highest": -12})
         if self.width % self.heads or self.heads % 2 or self.width // self.heads % 2 or self.lowest > self.highest:
             raise SidemanError("width must be a multiple of heads, heads even, lowest not above highest")
 

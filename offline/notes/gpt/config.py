@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from engines.errors import SidemanError
+from offline.knobs import in_range
 
 HPARAMS = "hparams.json"
 KIND = "remi"
@@ -42,31 +43,9 @@ class GptConfig:
     nc: bool = False  # learn from files whose licence forbids commercial use too
     seed: int = 0  # of everything random
 
-    def changed(self, settings: list[str]) -> GptConfig:
-        """With settings written key=value. Raises SidemanError naming a wrong one."""
-        values: dict[str, Any] = {}
-        for setting in settings:
-            key, _, text = setting.partition("=")
-            if key not in {field.name for field in fields(self)}:
-                raise SidemanError(f"--set {setting}: there is no {key}; offline/notes/gpt/config.py lists them")
-            kind = type(getattr(self, key))
-            try:
-                values[key] = {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
-            except (ValueError, KeyError) as error:
-                raise SidemanError(f"--set {setting}: {text!r} is no {kind.__name__}") from error
-        result = replace(self, **values)
-        result.check()
-        return result
-
     def check(self) -> None:
         """Raise SidemanError for a value out of its range."""
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(value, float) and not 0.0 <= value <= 1.0:
-                raise SidemanError(f"{field.name} is {value}; it goes from 0 to 1")
-            at_least = 0 if field.name in ("seed", "patience") else 1
-            if isinstance(value, int) and not isinstance(value, bool) and not at_least <= value <= 1 << 20:
-                raise SidemanError(f"{field.name} is {value}; it is a whole number from {at_least} on")
+        in_range(self, {"seed": 0, "patience": 0})
         if self.width % self.heads or self.width // self.heads % 2 or self.heads % self.key_heads:
             raise SidemanError(
                 f"width {self.width}, heads {self.heads}, key_heads {self.key_heads}: heads must be even parts of the "
