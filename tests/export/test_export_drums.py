@@ -8,6 +8,7 @@ import pytest
 
 from engines.errors import SidemanError
 from export import drums
+from export.command import read_metrics
 
 
 def parsed(*words: str) -> Any:
@@ -40,12 +41,12 @@ def test_a_folder_without_a_training_is_named(tmp_path: Path) -> None:
 def test_metrics_are_the_rows_of_the_bundle_s_name(tmp_path: Path) -> None:
     table = tmp_path / "metrics.csv"
     table.write_text("model,part,accuracy,note\nlstm,rest,0.5,\nunigram,rest,0.1,\nlstm,groove validation,0.625,a\n")
-    found = drums.read_metrics(table, "lstm")
+    found = read_metrics(table, "lstm")
     assert found == {"rest": {"accuracy": 0.5}, "groove validation": {"accuracy": 0.625, "note": "a"}}
     with pytest.raises(SidemanError, match=r"metrics.csv has no row of groove"):
-        drums.read_metrics(table, "groove")
+        read_metrics(table, "groove")
     (tmp_path / "m.json").write_text('{"bits": 3}')
-    assert drums.read_metrics(tmp_path / "m.json", "x") == {"bits": 3}
+    assert read_metrics(tmp_path / "m.json", "x") == {"bits": 3}
     (tmp_path / "m.json").write_text("[]")
     with pytest.raises(SidemanError, match=r"m.json holds no metrics"):
-        drums.read_metrics(tmp_path / "m.json", "x")
+        read_metrics(tmp_path / "m.json", "x")
