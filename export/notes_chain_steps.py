@@ -80,6 +80,8 @@ def elements(batch: Batch) -> Inputs:
     """The trunk's inputs of a window's elements, together: fields [T, ELEMENT_FIELDS], index and sixteenths [T]."""
     fields = np.zeros((batch.notes.shape[1], ELEMENT_FIELDS), np.int64)
     fields[:, :NOTE_FIELDS] = batch.notes[0].numpy()
+    fields[:, NOTE_FIELDS:-MEMORY_FIELDS] = batch.within.numpy()[batch.bar_of[0].numpy()]
+    fields[batch.bar_at.numpy(), : NOTE_FIELDS + BAR_FIELDS] = 0
     fields[batch.bar_at.numpy(), :BAR_FIELDS] = batch.bars.numpy()
     fields[:, -MEMORY_FIELDS:] = batch.memory[0].numpy()
     return {"fields": fields, "index": batch.index[0].numpy(), "sixteenths": batch.time[0].numpy()}
@@ -90,9 +92,8 @@ def hidden_of(network: ChainNetwork, batch: Batch) -> NDArray[np.float32]:
     import torch
 
     with torch.inference_mode():
-        embedded = network.embedded(batch.notes) + network.embedded(batch.memory)
-        flat = embedded.flatten(0, 1).index_add(0, batch.bar_at, network.embedded(batch.bars))
-        result: NDArray[np.float32] = network.trunk(flat.view_as(embedded), batch.index, batch.time)[0].numpy()
+        embedded = network.elements(batch.notes, batch.memory, batch.bars, batch.bar_at, batch.within, batch.bar_of)
+        result: NDArray[np.float32] = network.trunk(embedded, batch.index, batch.time)[0].numpy()
     return result
 
 

@@ -25,7 +25,7 @@ from engines.runtime import Graph
 
 HEADS = ("step", "role", "pitch", "duration", "velocity", "offset")
 TOLD_FIELDS = NOTE_FIELDS + REFERENCE_FIELDS
-VERSION = 2
+VERSION = 3
 """Of what the graphs are told; a bundle of another one is not played."""
 
 STREAMS = 3

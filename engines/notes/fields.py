@@ -49,6 +49,7 @@ class Layout:
     genres: int
     note: tuple[int, ...] = field(init=False)
     bar: tuple[int, ...] = field(init=False)
+    inside: int = field(init=False)
     memory: tuple[int, ...] = field(init=False)
     reference: tuple[int, ...] = field(init=False)
     rows: int = field(init=False)
@@ -66,6 +67,8 @@ class Layout:
         set_(self, "note", take(STEPS_MAX, ROLE_COUNT, PITCHES, 12, len(DURATIONS), VELOCITIES, len(OFFSETS)))
         set_(self, "bar", take(STEPS_MAX + 1, len(DENOMINATORS) + 1, TEMPO_BANDS, self.genres + 1, PHRASE_BARS,
                                *CONTROL_CLASSES, *[3] * ROLE_COUNT))  # fmt: skip
+        bar_rows = end - self.bar[0]
+        set_(self, "inside", take(bar_rows)[0])
         one = (NO_STEP + 1, NO_ROLE + 1, PITCHES + 1, NO_DURATION + 1)
         set_(self, "memory", take(*one * CANDIDATES, *[len(MATCH_LENGTHS) + 1] * 2))
         set_(self, "reference", take(*(PITCHES + 1, NO_DURATION + 1, VELOCITIES + 1, len(OFFSETS) + 1) * REFERENCES))
@@ -99,6 +102,10 @@ class Layout:
         """
         fields: Fields = (np.concatenate([facts, controls, band], 1) + np.array(self.bar)).astype(np.int32)
         return fields
+
+    def within(self, bars: Fields) -> Fields:
+        """[B, BAR_FIELDS] that each note of these bars is told beside its own fields: the same, in rows of their own."""
+        return bars + np.int32(self.inside - self.bar[0])
 
     def of_memory(self, candidates: NDArray[np.uint8], matched: NDArray[np.uint8]) -> Fields:
         """[S, MEMORY_FIELDS] of what may come next (engines.notes.memory.Sequence)."""

@@ -60,7 +60,9 @@ class Sequence:
     following:  int32 [S] index of the event that comes next in this bar, -1 where the bar ends
     candidates: uint8 [S, CANDIDATES, 4] step, role, pitch, duration of what may come next
     matched:    uint8 [S, 2] length of the two matches, classes of MATCH_LENGTHS
+    matched_at: int32 [S, 2] the element that each match ends with, -1 for none
     references: uint8 [N, REFERENCES, 4] pitch, duration, velocity, offset of what an event's role played before
+    latest:     int32 [N] the event that is the last of the references, -1 for none
     """
 
     note: NDArray[np.int32]
@@ -68,7 +70,9 @@ class Sequence:
     following: NDArray[np.int32]
     candidates: NDArray[np.uint8]
     matched: NDArray[np.uint8]
+    matched_at: NDArray[np.int32]
     references: NDArray[np.uint8]
+    latest: NDArray[np.int32]
 
 
 def sequence_of(events: Events, bars: int) -> Sequence:
@@ -86,13 +90,16 @@ def sequence_of(events: Events, bars: int) -> Sequence:
     rank = _rank(events)
     candidates = np.empty((bars + count, CANDIDATES, 4), np.uint8)
     candidates[:] = NO_CANDIDATE
-    matched = np.zeros((bars + count, 2), np.uint8)
+    matched, matched_at = np.zeros((bars + count, 2), np.uint8), np.full((bars + count, 2), -1, np.int32)
     for i, back in enumerate(BARS_BACK):
         candidates[:, i] = _same_place(events, note, bar, back)
     for i, tokens in enumerate(_tokens(events, note, latest)):
         before, matched[:, i] = _longest_match(tokens)
+        matched_at[:, i] = before
         candidates[:, len(BARS_BACK) + i] = _continued(events, note, latest, before, transposed=i == 1)
-    return Sequence(note, bar, following, candidates, matched, _references(events, rank, latest, note_at))
+    before = latest[note_at - 1, events[:, ROLE]].astype(np.int32)
+    references = _references(events, rank, before)
+    return Sequence(note, bar, following, candidates, matched, matched_at, references, before)
 
 
 def _values(events: Events, index: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -199,9 +206,7 @@ def _rank(events: Events) -> NDArray[np.int64]:
     return np.arange(len(group)) - starts
 
 
-def _references(
-    events: Events, rank: NDArray[np.int64], latest: NDArray[np.int32], note_at: NDArray[np.int64]
-) -> NDArray[np.uint8]:
+def _references(events: Events, rank: NDArray[np.int64], before: NDArray[np.int32]) -> NDArray[np.uint8]:
     references = np.empty((len(events), REFERENCES, 4), np.uint8)
     references[:] = NO_REFERENCE
     if not len(events):
@@ -214,6 +219,5 @@ def _references(
         index = np.minimum(np.searchsorted(whole, wanted), len(whole) - 1)
         hit = whole[index] == wanted
         references[hit, i] = events[index[hit]][:, columns]
-    before = latest[note_at - 1, events[:, ROLE]]
     references[before >= 0, -1] = events[before[before >= 0]][:, columns]
     return references

@@ -24,7 +24,7 @@ from engines.notes.tonality import Tonality
 from engines.runtime import Graph
 from engines.runtime.context import Context
 
-ELEMENT_FIELDS = max(NOTE_FIELDS, BAR_FIELDS) + MEMORY_FIELDS
+ELEMENT_FIELDS = NOTE_FIELDS + BAR_FIELDS + MEMORY_FIELDS
 
 ROOM = 96
 """Elements that there is room for when a bar is opened."""
@@ -69,6 +69,7 @@ class Stream:
         self._bars: list[Heard] = []  # those that recall keeps
         self._first = 0  # number of the first of them in the song
         self._index = 0  # elements heard
+        self._within = np.zeros(BAR_FIELDS, np.int32)  # what each note of the bar heard last is told
         self.hidden: NDArray[np.float32] = np.zeros((1, 0), np.float32)
 
     def open(self, history: History, bar: Measure, number: int) -> None:
@@ -104,6 +105,7 @@ class Stream:
         self._sounded(row)
         fields = np.zeros((1, 1, ELEMENT_FIELDS), np.int64)
         fields[0, 0, :NOTE_FIELDS] = self._layout.of_notes(events)
+        fields[0, 0, NOTE_FIELDS:-MEMORY_FIELDS] = self._within
         fields[0, 0, -MEMORY_FIELDS:] = self._remembered()
         self._index += 1
         self._run(fields, np.array([heard.sixteenths + row[0]]), 0)
@@ -170,7 +172,10 @@ class Stream:
         for i, measure in enumerate(measures):
             memory = self._remember(measure)
             fields = np.zeros((len(memory), ELEMENT_FIELDS), np.int64)
-            fields[0, :BAR_FIELDS] = self._bar_fields(measure, number + i)
+            bar = self._bar_fields(measure, number + i)
+            self._within = self._layout.within(bar)
+            fields[0, :BAR_FIELDS] = bar
+            fields[1:, NOTE_FIELDS:-MEMORY_FIELDS] = self._within
             fields[1:, :NOTE_FIELDS] = self._layout.of_notes(measure.events)
             fields[:, -MEMORY_FIELDS:] = memory
             rows.append(fields)

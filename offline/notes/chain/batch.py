@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from offline.notes.chain.network import Choice
 
+BEGIN_BARS = 4
+"""Bars in which a song makes up its mind."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -25,16 +28,20 @@ class Batch:
 
     notes:   int64 [B, T, NOTE_FIELDS], 0 for bars; memory: int64 [B, T, MEMORY_FIELDS]
     bars:    int64 [K, BAR_FIELDS] of the bars among them, at flat places bar_at [K] of B * T
+    within:  int64 [K, BAR_FIELDS] what each note of them is told; bar_of: int64 [B, T] which of them, -1 for none
     index, time: [B, T] number of the element, and sixteenths since the window began
     scored:  int64 [M] flat places whose next is judged; step: [M] what comes; candidates: [M, CANDIDATES, 4]
     followed: int64 [N] which of the M a note follows; choice: those N notes, without `hidden`
     velocity, offset: [N]; velocity_weight, offset_weight: [N]; source: [M] of the song
+    weight:  float32 [M] of an element's loss
     """
 
     notes: torch.Tensor
     memory: torch.Tensor
     bars: torch.Tensor
     bar_at: torch.Tensor
+    within: torch.Tensor
+    bar_of: torch.Tensor
     index: torch.Tensor
     time: torch.Tensor
     scored: torch.Tensor
@@ -46,11 +53,18 @@ class Batch:
     offset: torch.Tensor
     velocity_weight: torch.Tensor
     offset_weight: torch.Tensor
+    weight: torch.Tensor
     source: NDArray[np.int64]
 
 
-def batch_of(sequences: Sequences, windows: Sequence[Window], offset_weight: float = 1.0) -> Batch:
-    """The windows as tensors on the CPU; offset_weight: of offsets in songs whose beats were found by ear."""
+def batch_of(
+    sequences: Sequences, windows: Sequence[Window], offset_weight: float = 1.0, begin_weight: float = 1.0
+) -> Batch:
+    """The windows as tensors on the CPU.
+
+    offset_weight: of offsets in songs whose beats were found by ear; begin_weight: of the first BEGIN_BARS bars of a
+    song, or of a window that is as if one began
+    """
     import torch
 
     from offline.notes.chain.network import Choice
@@ -60,13 +74,18 @@ def batch_of(sequences: Sequences, windows: Sequence[Window], offset_weight: flo
     longest = max(len(part.notes) for part in parts)
     before = np.cumsum([0, *(len(part.judged) for part in parts)])
     layout = sequences.layout
+    bars_before = np.cumsum([0, *(len(part.bars) for part in parts)])
+    weights = [
+        np.where((window.fresh or window.first == 0) & (part.bar_of[part.judged] < BEGIN_BARS), begin_weight, 1.0)
+        for window, part in zip(windows, parts, strict=True)
+    ]
 
     def tensor(array: NDArray[Any]) -> torch.Tensor:
         wide = array.astype(np.int64) if array.dtype.kind in "iu" else array
         return torch.from_numpy(np.ascontiguousarray(wide))
 
-    def padded(arrays: list[NDArray[Any]]) -> torch.Tensor:
-        whole = np.zeros((len(arrays), longest, *arrays[0].shape[1:]), arrays[0].dtype)
+    def padded(arrays: list[NDArray[Any]], nothing: int = 0) -> torch.Tensor:
+        whole = np.full((len(arrays), longest, *arrays[0].shape[1:]), nothing, arrays[0].dtype)
         for row, array in zip(whole, arrays, strict=True):
             row[: len(array)] = array
         return tensor(whole)
@@ -96,6 +115,8 @@ def batch_of(sequences: Sequences, windows: Sequence[Window], offset_weight: flo
         notes=padded([part.notes for part in parts]),
         memory=padded([part.memory for part in parts]),
         bars=tensor(joined([part.bars for part in parts])),
+        within=tensor(layout.within(joined([part.bars for part in parts]))),
+        bar_of=padded([np.where(p.bar_of < 0, -1, p.bar_of + k) for p, k in zip(parts, bars_before, strict=False)], -1),
         bar_at=tensor(joined([part.bar_at + i * longest for i, part in enumerate(parts)])),
         index=torch.arange(longest).expand(len(parts), longest),
         time=padded([part.time for part in parts]),
@@ -108,6 +129,7 @@ def batch_of(sequences: Sequences, windows: Sequence[Window], offset_weight: flo
         offset=tensor(comes[:, OFFSET]),
         velocity_weight=tensor(known.astype(np.float32)),
         offset_weight=tensor(placed.astype(np.float32)),
+        weight=tensor(joined(weights).astype(np.float32)),
         source=np.repeat([song.source for song in songs], np.diff(before)),
     )
 

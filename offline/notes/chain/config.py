@@ -43,6 +43,8 @@ class ChainConfig:
     tell: float = 0.5  # that a window is told anything by its controls; then each is told half of the time
     thin: float = 0.35  # that a piece of three roles or more is played without some of them
     hide_velocity: float = 0.1  # that a window is told no velocities
+    fresh: float = 0.3  # that a window knows nothing of what was before it, as if the song began there
+    begin_weight: int = 3  # of the loss in the first bars of a window that begins so
     wrong_note: float = 0.02  # that a note of the past was heard at another pitch nearby
     lose_lane: float = 0.07  # that a lane of memory says nothing
     offset_weight: float = 0.3  # of the offsets' loss in pieces whose beats were found by ear

@@ -38,7 +38,7 @@ class Epoch:
         """See offline.trainer.Batches."""
         rng = np.random.default_rng((self._config.seed, self._epoch, index))
         windows = [self._window(rng) for _ in range(self._config.batch)]
-        return on(batch_of(self._corpus, windows, self._config.offset_weight), self._device)
+        return on(batch_of(self._corpus, windows, self._config.offset_weight, self._config.begin_weight), self._device)
 
     def _window(self, rng: np.random.Generator) -> Window:
         config, corpus = self._config, self._corpus
@@ -53,9 +53,10 @@ class Epoch:
         last = min(first + config.context, size)
         loud = -1 if rng.random() < config.hide_velocity else int(rng.integers(3, 7)) if rng.random() < 0.5 else 0
         lost = rng.random(CANDIDATES) < config.lose_lane
+        fresh = bool(rng.random() < config.fresh)
         return Window(song, first, last, first, self._shift(song, rng), rng.random() >= config.hide_genre,
                       self._told(rng, len(bars)), loud, lost if lost.any() else None,
-                      config.wrong_note, int(rng.integers(1 << 31)))  # fmt: skip
+                      fresh, config.wrong_note, int(rng.integers(1 << 31)))  # fmt: skip
 
     def _shift(self, song: int, rng: np.random.Generator) -> int:
         events = self._corpus.songs[song].events

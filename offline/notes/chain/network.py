@@ -193,6 +193,16 @@ class ChainNetwork(nn.Module):
         result: Tensor = self.table(fields.flatten(0, -2)).unflatten(0, fields.shape[:-1])
         return result
 
+    def elements(
+        self, notes: Tensor, memory: Tensor, bars: Tensor, bar_at: Tensor, within: Tensor, bar_of: Tensor
+    ) -> Tensor:
+        """[B, T, width] of what a batch says of its elements (offline.notes.chain.batch.Batch)."""
+        x = self.embedded(notes) + self.embedded(memory)
+        told = functional.pad(self.embedded(within), (0, 0, 0, 1))  # the last row: of no bar
+        x = x + told[bar_of] * (notes[..., :1] > 0)
+        flat = x.flatten(0, 1)
+        return flat.index_add(0, bar_at, self.embedded(bars).type_as(flat)).view_as(x)
+
     def trunk(self, embedded: Tensor, index: Tensor, time: Tensor) -> Tensor:
         """Hidden vectors [B, T, width] of embedded elements [B, T, width]; index, time [B, T]."""
         turn = angles(index, time, self.config.heads, self.config.width // self.config.heads)

@@ -51,7 +51,9 @@ class Sequences:
         self.following = joined([each.following for each in made])
         self.candidates = joined([each.candidates for each in made])
         self.matched = joined([each.matched for each in made])
+        self.matched_at = joined([each.matched_at for each in made])  # within the song
         self.references = joined([each.references for each in made])
+        self.latest = joined([each.latest for each in made])  # within the song
         self.events = joined([song.events.astype(np.int16) for song in songs])
         self.controls = joined([controls_of(song.events, song.bars[:, 0]) for song in songs])
         self.facts = joined([bar_facts(song) for song in songs])

@@ -96,7 +96,7 @@ def train(data: Path, config: ChainConfig, folder: Path, device_name: str = "aut
 def loss(network: torch.nn.Module, batch: Batch) -> torch.Tensor:
     """Mean nats of an element's decisions."""
     nats = decisions(network, batch)  # type: ignore[arg-type]
-    return nats.sum() / len(batch.scored)
+    return (nats.sum(1) * batch.weight).sum() / batch.weight.sum()
 
 
 def decisions(network: ChainNetwork, batch: Batch, weighted: bool = True) -> torch.Tensor:
@@ -107,9 +107,8 @@ def decisions(network: ChainNetwork, batch: Batch, weighted: bool = True) -> tor
     import torch
     from torch.nn import functional
 
-    embedded = network.embedded(batch.notes) + network.embedded(batch.memory)
-    flat = embedded.flatten(0, 1).index_add(0, batch.bar_at, network.embedded(batch.bars).type_as(embedded))
-    hidden = network.trunk(flat.view_as(embedded), batch.index, batch.time).flatten(0, 1)[batch.scored]
+    embedded = network.elements(batch.notes, batch.memory, batch.bars, batch.bar_at, batch.within, batch.bar_of)
+    hidden = network.trunk(embedded, batch.index, batch.time).flatten(0, 1)[batch.scored]
     nats = hidden.new_zeros(len(batch.scored), 6, dtype=embedded.dtype).float()
     nats[:, 0] = functional.cross_entropy(network.step_logits(hidden, batch.candidates), batch.step, reduction="none")
     choice = replace(batch.choice, hidden=hidden[batch.followed])

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.notes.controls import CONTROL_CLASSES, ROOT
-from engines.notes.events import BAR_END, PITCH, ROLE, STEP, VELOCITIES, VELOCITY, Events
-from engines.notes.fields import BAR_FIELDS, NOTE_FIELDS
+from engines.notes.events import BAR, BAR_END, PITCH, ROLE, STEP, VELOCITIES, VELOCITY, Events
+from engines.notes.fields import BAR_FIELDS, NOTE_FIELDS, PHRASE_BARS
 from engines.notes.memory import BARS_BACK, NO_CANDIDATE, NO_PITCH, NO_REFERENCE
 from engines.notes.roles import DRUMS, ROLE_COUNT
 from engines.notes.tonality import tonality_of
@@ -24,6 +24,7 @@ class Window:
     quality, and who plays (in the first row), or None
     loud:  class that velocities are made up around where they are not known (0: left so), -1: none is told
     lost:  bool [CANDIDATES] lanes of memory that say nothing
+    fresh: nothing is known of what was before it, as if the song began here
     wrong: probability that a note was heard at another pitch nearby, drawn with the seed `noise`
     """
 
@@ -36,6 +37,7 @@ class Window:
     told: NDArray[np.bool_] | None = None
     loud: int = 0
     lost: NDArray[np.bool_] | None = None
+    fresh: bool = False
     wrong: float = 0.0
     noise: int = 0
 
@@ -45,6 +47,7 @@ class Seen:
     """A window of T elements: K bars and the notes between them; of J judged elements F are followed by a note.
 
     notes:      [T, NOTE_FIELDS], 0 for bars; memory: [T, MEMORY_FIELDS]; bars: [K, BAR_FIELDS], at elements bar_at [K]
+    bar_of:     [T] which of the K bars an element is in, -1 for none of them
     time:       [T] sixteenths since the window began
     judged:     [J] elements whose next is judged; step: [J] what comes; candidates: [J, CANDIDATES, 4]
     followed:   [F] which of the J a note follows; comes: [F, 7] those notes; references: [F, REFERENCES, 4]
@@ -55,6 +58,7 @@ class Seen:
     memory: NDArray[np.int32]
     bars: NDArray[np.int32]
     bar_at: NDArray[np.int64]
+    bar_of: NDArray[np.int64]
     time: NDArray[np.float32]
     judged: NDArray[np.int64]
     step: NDArray[np.int64]
@@ -81,6 +85,8 @@ def seen(sequences: Sequences, window: Window) -> Seen:
     if window.lost is not None:
         candidates, matched = candidates.copy(), matched * ~window.lost[-2:]
         candidates[:, window.lost] = NO_CANDIDATE
+    if window.fresh:
+        candidates, matched = _begun(sequences, window, candidates, matched)
     begun = sequences.bar_time[sequences.bar_start[window.song] + bar]
     time = (begun - begun[0]).astype(np.float32)
     time[note_at] += heard[:, STEP]
@@ -92,18 +98,22 @@ def seen(sequences: Sequences, window: Window) -> Seen:
     comes = _moved(sequences.events[next_].astype(np.int32), window.shift)
     step = np.full(len(judged), BAR_END, np.int64)
     step[followed] = comes[:, STEP]
+    references = _moved_references(sequences.references[next_], comes[:, STEP], comes[:, ROLE], window)
+    if window.fresh and len(comes):
+        references = _references_begun(sequences, window, references, next_)
     return Seen(
         notes=notes,
         memory=sequences.layout.of_memory(candidates, matched),
         bars=_bar_fields(sequences, window, bar[bar_at], heard[:, ROLE]),
         bar_at=bar_at,
+        bar_of=np.cumsum(note < 0) - 1,
         time=time,
         judged=judged,
         step=step,
         candidates=candidates[judged],
         followed=followed,
         comes=comes,
-        references=_moved_references(sequences.references[next_], comes[:, STEP], comes[:, ROLE], window),
+        references=references,
         tonality=tonality_of(time.astype(np.float64), heard, note_at)[judged[followed]],
     )
 
@@ -116,6 +126,8 @@ def _bar_fields(
     facts, controls = sequences.facts[rows].copy(), sequences.controls[rows].copy()
     if not window.genre:
         facts[:, 3] = 0
+    if window.fresh and len(bars):
+        facts[:, 4] = (bars - bars[0]) % PHRASE_BARS
     root = controls[:, ROOT]
     controls[:, ROOT] = np.where(root >= 2, (root - 2 + window.shift) % 12 + 2, root)
     seats = np.zeros((len(rows), ROLE_COUNT), np.int32)
@@ -159,6 +171,34 @@ def _moved_references(
     if window.lost is not None:
         moved[:, : len(BARS_BACK)][:, window.lost[: len(BARS_BACK)]] = NO_REFERENCE
     return moved
+
+
+def _begun(
+    sequences: Sequences, window: Window, candidates: NDArray[np.uint8], matched: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Candidates and lengths of matches without those that lie before the window."""
+    span = slice(sequences.start[window.song] + window.first, sequences.start[window.song] + window.last)
+    bar, at = sequences.bar[span], sequences.matched_at[span]
+    before = np.concatenate([bar[:, None] - np.array(BARS_BACK) < bar[0], at < window.first], 1)
+    candidates = candidates.copy()
+    candidates[before] = NO_CANDIDATE
+    return candidates, matched * (at >= window.first)
+
+
+def _references_begun(
+    sequences: Sequences, window: Window, references: NDArray[np.uint8], notes: NDArray[np.int64]
+) -> NDArray[np.uint8]:
+    """References of `notes` (in the corpus) without those that lie before the window, which begins with a bar."""
+    base = sequences.start[window.song]
+    bar = sequences.events[notes, BAR]
+    first_bar = sequences.bar[base + window.first]
+    first_note = window.first - first_bar  # a bar's row stands there, as for each bar before it
+    before = np.concatenate(
+        [bar[:, None] - np.array(BARS_BACK) < first_bar, sequences.latest[notes][:, None] < first_note], 1
+    )
+    references = references.copy()
+    references[before] = NO_REFERENCE
+    return references
 
 
 def _misheard(heard: Events, window: Window) -> NDArray[np.int32]:
