@@ -92,7 +92,7 @@ def hidden_of(network: ChainNetwork, batch: Batch) -> NDArray[np.float32]:
     import torch
 
     with torch.inference_mode():
-        embedded = network.elements(batch.notes, batch.memory, batch.bars, batch.bar_at, batch.within, batch.bar_of)
+        embedded = network.elements(batch)
         result: NDArray[np.float32] = network.trunk(embedded, batch.index, batch.time)[0].numpy()
     return result
 

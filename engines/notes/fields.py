@@ -104,7 +104,7 @@ class Layout:
         return fields
 
     def within(self, bars: Fields) -> Fields:
-        """[B, BAR_FIELDS] that each note of these bars is told beside its own fields: the same, in rows of their own."""
+        """[B, BAR_FIELDS] that each note of these bars is told beside its own: the same facts, in rows of their own."""
         return bars + np.int32(self.inside - self.bar[0])
 
     def of_memory(self, candidates: NDArray[np.uint8], matched: NDArray[np.uint8]) -> Fields:

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from offline.notes.chain.network import Choice
 
-BEGIN_BARS = 4
-"""Bars in which a song makes up its mind."""
-
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -33,7 +30,6 @@ class Batch:
     scored:  int64 [M] flat places whose next is judged; step: [M] what comes; candidates: [M, CANDIDATES, 4]
     followed: int64 [N] which of the M a note follows; choice: those N notes, without `hidden`
     velocity, offset: [N]; velocity_weight, offset_weight: [N]; source: [M] of the song
-    weight:  float32 [M] of an element's loss
     """
 
     notes: torch.Tensor
@@ -53,18 +49,11 @@ class Batch:
     offset: torch.Tensor
     velocity_weight: torch.Tensor
     offset_weight: torch.Tensor
-    weight: torch.Tensor
     source: NDArray[np.int64]
 
 
-def batch_of(
-    sequences: Sequences, windows: Sequence[Window], offset_weight: float = 1.0, begin_weight: float = 1.0
-) -> Batch:
-    """The windows as tensors on the CPU.
-
-    offset_weight: of offsets in songs whose beats were found by ear; begin_weight: of the first BEGIN_BARS bars of a
-    song, or of a window that is as if one began
-    """
+def batch_of(sequences: Sequences, windows: Sequence[Window], offset_weight: float = 1.0) -> Batch:
+    """The windows as tensors on the CPU; offset_weight: of offsets in songs whose beats were found by ear."""
     import torch
 
     from offline.notes.chain.network import Choice
@@ -75,10 +64,6 @@ def batch_of(
     before = np.cumsum([0, *(len(part.judged) for part in parts)])
     layout = sequences.layout
     bars_before = np.cumsum([0, *(len(part.bars) for part in parts)])
-    weights = [
-        np.where((window.fresh or window.first == 0) & (part.bar_of[part.judged] < BEGIN_BARS), begin_weight, 1.0)
-        for window, part in zip(windows, parts, strict=True)
-    ]
 
     def tensor(array: NDArray[Any]) -> torch.Tensor:
         wide = array.astype(np.int64) if array.dtype.kind in "iu" else array
@@ -129,7 +114,6 @@ def batch_of(
         offset=tensor(comes[:, OFFSET]),
         velocity_weight=tensor(known.astype(np.float32)),
         offset_weight=tensor(placed.astype(np.float32)),
-        weight=tensor(joined(weights).astype(np.float32)),
         source=np.repeat([song.source for song in songs], np.diff(before)),
     )
 

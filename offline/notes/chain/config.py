@@ -24,7 +24,7 @@ class ChainConfig:
     context: int = 512  # elements (bars and notes) it attends to
     dropout: float = 0.05
 
-    epochs: int = 24  # of `steps` batches each
+    epochs: int = 20  # of `steps` batches each
     steps: int = 300  # batches in an epoch
     batch: int = 4  # windows of `context` elements in a batch
     learning_rate: float = 2e-3  # highest
@@ -44,7 +44,8 @@ class ChainConfig:
     thin: float = 0.35  # that a piece of three roles or more is played without some of them
     hide_velocity: float = 0.1  # that a window is told no velocities
     fresh: float = 0.3  # that a window knows nothing of what was before it, as if the song began there
-    begin_weight: int = 3  # of the loss in the first bars of a window that begins so
+    begin: float = 0.3  # that a batch is of beginnings: many short windows that know nothing of what was before
+    begin_context: int = 64  # elements of those; as many of them as make a batch of the same size
     wrong_note: float = 0.02  # that a note of the past was heard at another pitch nearby
     lose_lane: float = 0.07  # that a lane of memory says nothing
     offset_weight: float = 0.3  # of the offsets' loss in pieces whose beats were found by ear
@@ -54,6 +55,8 @@ class ChainConfig:
     def check(self) -> None:
         """Raise SidemanError for a value out of its range."""
         in_range(self, {"seed": 0, "patience": 0, "lowest": -12, "highest": -12})
+        if self.begin_context > self.context:
+            raise SidemanError(f"begin_context is {self.begin_context}; it is at most context, {self.context}")
         if self.width % self.heads or self.heads % 2 or self.width // self.heads % 2 or self.lowest > self.highest:
             raise SidemanError("width must be a multiple of heads, heads even, lowest not above highest")
 

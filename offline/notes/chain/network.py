@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +26,9 @@ from engines.notes.roles import ROLE_COUNT
 from engines.notes.stream import turns
 from engines.notes.tonality import LANES
 from offline.notes.chain.config import ChainConfig
+
+if TYPE_CHECKING:
+    from offline.notes.chain.batch import Batch
 
 STEP_CLASSES, DURATION_CLASSES, OFFSET_CLASSES = STEPS_MAX + 1, len(DURATIONS), len(OFFSETS)
 
@@ -193,15 +197,13 @@ class ChainNetwork(nn.Module):
         result: Tensor = self.table(fields.flatten(0, -2)).unflatten(0, fields.shape[:-1])
         return result
 
-    def elements(
-        self, notes: Tensor, memory: Tensor, bars: Tensor, bar_at: Tensor, within: Tensor, bar_of: Tensor
-    ) -> Tensor:
-        """[B, T, width] of what a batch says of its elements (offline.notes.chain.batch.Batch)."""
-        x = self.embedded(notes) + self.embedded(memory)
-        told = functional.pad(self.embedded(within), (0, 0, 0, 1))  # the last row: of no bar
-        x = x + told[bar_of] * (notes[..., :1] > 0)
+    def elements(self, batch: Batch) -> Tensor:
+        """[B, T, width] of what a batch says of its elements."""
+        x = self.embedded(batch.notes) + self.embedded(batch.memory)
+        within = functional.pad(self.embedded(batch.within), (0, 0, 0, 1))  # the last row: of no bar
+        x = x + within[batch.bar_of] * (batch.notes[..., :1] > 0)
         flat = x.flatten(0, 1)
-        return flat.index_add(0, bar_at, self.embedded(bars).type_as(flat)).view_as(x)
+        return flat.index_add(0, batch.bar_at, self.embedded(batch.bars).type_as(flat)).view_as(x)
 
     def trunk(self, embedded: Tensor, index: Tensor, time: Tensor) -> Tensor:
         """Hidden vectors [B, T, width] of embedded elements [B, T, width]; index, time [B, T]."""

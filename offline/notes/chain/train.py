@@ -20,7 +20,7 @@ from engines.errors import SidemanError
 from engines.notes.fields import Layout
 from offline.notes.chain.batch import batch_of, on
 from offline.notes.chain.config import HPARAMS, ChainConfig, read_hparams, write_hparams
-from offline.notes.chain.epoch import Epoch, judging
+from offline.notes.chain.epoch import Epoch, beginning, judging
 from offline.notes.chain.sequences import Sequences, Song, thinned
 from offline.notes.chain.window import Window
 from offline.notes.corpus import Corpus, load_split
@@ -74,13 +74,18 @@ def train(data: Path, config: ChainConfig, folder: Path, device_name: str = "aut
         f"{facts['parameters'] / 1e6:.2f} M parameters; {device}; {folder}",
         file=sys.stderr,
     )
-    windows = sample(judge, config)
+    windows, beginnings = sample(judge, config), list(beginning(judge, config, range(len(judge.songs))))
 
     def validate(model: torch.nn.Module) -> dict[str, float]:
         spent, notes = per_source(model, judge, windows, config, device)  # type: ignore[arg-type]
         known = np.flatnonzero(notes)
         each = {sources[i]: float(spent[i].sum() / notes[i]) for i in known}
-        return {"loss": float(np.mean(list(each.values()))), **each}
+        begun, first = per_source(model, judge, beginnings, config, device)  # type: ignore[arg-type]
+        return {
+            "loss": float(np.mean(list(each.values()))),
+            "begin": float(np.mean(begun[first > 0].sum(1) / first[first > 0])),
+            **each,
+        }
 
     task = Task(
         network, lambda epoch: Epoch(corpus, twins, config, epoch, device), loss, validate,
@@ -96,7 +101,7 @@ def train(data: Path, config: ChainConfig, folder: Path, device_name: str = "aut
 def loss(network: torch.nn.Module, batch: Batch) -> torch.Tensor:
     """Mean nats of an element's decisions."""
     nats = decisions(network, batch)  # type: ignore[arg-type]
-    return (nats.sum(1) * batch.weight).sum() / batch.weight.sum()
+    return nats.sum() / len(batch.scored)
 
 
 def decisions(network: ChainNetwork, batch: Batch, weighted: bool = True) -> torch.Tensor:
@@ -107,9 +112,8 @@ def decisions(network: ChainNetwork, batch: Batch, weighted: bool = True) -> tor
     import torch
     from torch.nn import functional
 
-    embedded = network.elements(batch.notes, batch.memory, batch.bars, batch.bar_at, batch.within, batch.bar_of)
-    hidden = network.trunk(embedded, batch.index, batch.time).flatten(0, 1)[batch.scored]
-    nats = hidden.new_zeros(len(batch.scored), 6, dtype=embedded.dtype).float()
+    hidden = network.trunk(network.elements(batch), batch.index, batch.time).flatten(0, 1)[batch.scored]
+    nats = hidden.new_zeros(len(batch.scored), 6, dtype=torch.float32)
     nats[:, 0] = functional.cross_entropy(network.step_logits(hidden, batch.candidates), batch.step, reduction="none")
     choice = replace(batch.choice, hidden=hidden[batch.followed])
     logits = network.note_logits(choice)
