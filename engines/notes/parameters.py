@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from engines.notes.controls import CONTROL_CLASSES, DENSITY, POLYPHONY, QUALITY, REGISTER, ROOT
 from engines.notes.harmony import ROOTS
 from engines.notes.limits import ANY_SCALE, CHORD_TONES
-from engines.notes.roles import DRUMS, ROLES
+from engines.notes.roles import ROLES
 from engines.notes.scales import CHORDS, SCALES
 from engines.parameter import Parameter, Value
 
@@ -18,6 +18,10 @@ ANY_GENRE = "any"
 NO_BLEND = "none"
 FREE_CHORD, HEARD_CHORD = "free", "heard"
 AUTO = -1.0
+
+SILENT_AT_FIRST = ("drums", "percussion", "effects")
+"""Seats that play when they are switched on: there are better drummers here, and what they leave unplayed is no
+matter of the two others."""
 
 BAND = 8
 """Seats that are a band, all of which play; where more may, it is the model's choice which do."""
@@ -80,8 +84,8 @@ def parameters_for(genres: tuple[str, ...]) -> tuple[Parameter, ...]:
         Parameter(name="voices_total", kind="int", default=24, low=1, high=64, help="notes at once of all but drums"),
     ]  # fmt: skip
     rows += [
-        Parameter(name=role.name, kind="bool", default=i != DRUMS, help=f"{role.name} may play")
-        for i, role in enumerate(ROLES)
+        Parameter(name=role.name, kind="bool", default=role.name not in SILENT_AT_FIRST, help=f"{role.name} may play")
+        for role in ROLES
     ]
     return tuple(rows)
 

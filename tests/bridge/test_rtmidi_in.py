@@ -60,9 +60,9 @@ def test_two_hundred_messages_and_the_clock_among_them_come_in_order_and_on_time
     period_ms = JackServer.PERIOD / JackServer.RATE * 1000
     assert late_ms[-1] - late_ms[0] < 2 * period_ms
     assert heard.present()
+    rack.close()  # first: a client of RtMidi that closes while ours is called back has taken the interpreter with it
     heard.close()
     heard.close()
-    rack.close()
 
 
 def test_an_existing_port_is_missed_and_found_again(on_jack):
@@ -82,4 +82,4 @@ def test_an_existing_port_is_missed_and_found_again(on_jack):
         )
         hand.send(b"\x90\x3c\x40", 0)
         assert came.until(1)[0][0] == b"\x90\x3c\x40"
-        heard.close()
+    heard.close()
