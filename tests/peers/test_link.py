@@ -17,6 +17,8 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 from bridge.messages.stage import EpochStarted, OutputSetup, Play, PlayerSetup, Setup, Stop, Tempo
 from bridge.messages.sync import SourcePlays, SourceState, SourceStops, SyncSetup
 from bridge.testing import StageProcess
+from bridge.timing.sync.link import LinkSource
+from bridge.timing.sync.source import Reference
 
 pytest.importorskip("link", reason="the extra `link` is not installed")
 
@@ -128,6 +130,21 @@ def apart_ms(first, second, seconds):
 
 def is_at(tempo_mbpm):
     return lambda state: abs(state.tempo_mbpm - tempo_mbpm) <= 1
+
+
+def test_our_beats_come_on_our_clock():
+    source = LinkSource(SyncSetup("link"), 133_000)
+    source.open()
+    try:
+        references = [event for _ in range(50) for event in source.poll(0) if isinstance(event, Reference)]
+        assert len(references) == 50
+        first, last = references[0], references[-1]
+        ticks = (last.at_ns - first.at_ns) * first.tempo_mbpm / 62_500_000_000
+        assert last.tick - first.tick == pytest.approx(ticks, abs=0.05)
+        assert source.state().locked
+    finally:
+        source.close()
+    assert source.poll(0) == []
 
 
 def test_two_stages_play_the_same_bars_and_either_sets_the_tempo(stages):
