@@ -24,7 +24,7 @@ class ChainConfig:
     context: int = 512  # elements (bars and notes) it attends to
     dropout: float = 0.05
 
-    epochs: int = 18  # of `steps` batches each
+    epochs: int = 16  # of `steps` batches each
     steps: int = 300  # batches in an epoch
     batch: int = 4  # windows of `context` elements in a batch
     learning_rate: float = 2e-3  # highest
