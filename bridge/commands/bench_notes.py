@@ -31,6 +31,9 @@ PROBE = (5, 9, 40, 7, 30, 12)
 WARM_BARS = 24
 """Bars that fill a model's context before any is timed."""
 
+GENRES = 7
+"""Of those that a model knows, as many are timed, some of the bars each: a busy one takes longer."""
+
 
 def note_rows(bars: int, seconds: float, notes: str, remi: str) -> Iterator[Row]:
     """notes, remi: bundles to measure, by name or folder: the product's, and the flat GPT's."""
@@ -116,7 +119,7 @@ def bar_rows(bundle: Bundle, bars: int, seconds: float) -> Iterator[Row]:
 
 
 def _bars_s(bundle: Bundle, variant: str, bars: int) -> tuple[list[float], list[float]]:
-    """Seconds to the first note and to the end of each bar, once the context is full."""
+    """Seconds to the first note and to the end of each bar of some genres, once the context is full."""
     from bridge.commands.making import continued, made
     from engines.notes.engine import NotesEngine
     from engines.parameter import Parameters
@@ -124,19 +127,22 @@ def _bars_s(bundle: Bundle, variant: str, bars: int) -> tuple[list[float], list[
     engine = NotesEngine.load(bundle, variant)
     watched = Watched(engine.model)
     engine.model = watched
-    parameters = Parameters(engine.parameters)
-    if len(engine.model.genres):
-        parameters.set("genre", engine.model.genres[0])
-    song = made(engine, parameters, continued((), 1, WARM_BARS + bars))
+    genres = engine.model.genres
     first_s, whole_s = [], []
-    for number in range(WARM_BARS + bars):
-        watched.asked_s.clear()
-        before_s = time.perf_counter()
-        next(song)
-        if number >= WARM_BARS:
-            whole_s.append(time.perf_counter() - before_s)
-            if len(watched.asked_s) > 1:  # a bar without notes has no first
-                first_s.append(watched.asked_s[1] - before_s)
+    for genre in genres[:: -(-len(genres) // GENRES)] or [""]:
+        parameters = Parameters(engine.parameters)
+        if genre:
+            parameters.set("genre", genre)
+        count = WARM_BARS + max(1, bars // GENRES)
+        song = made(engine, parameters, continued((), 1, count))
+        for number in range(count):
+            watched.asked_s.clear()
+            before_s = time.perf_counter()
+            next(song)
+            if number >= WARM_BARS:
+                whole_s.append(time.perf_counter() - before_s)
+                if len(watched.asked_s) > 1:  # a bar without notes has no first
+                    first_s.append(watched.asked_s[1] - before_s)
     return first_s or whole_s, whole_s
 
 

@@ -27,6 +27,8 @@ from engines.notes.events import (
 from engines.notes.memory import CANDIDATES, MATCH_LENGTHS, NO_DURATION, NO_PITCH, NO_ROLE, NO_STEP, REFERENCES
 from engines.notes.roles import DRUMS, ROLE_COUNT
 
+_COLUMNS = [STEP, ROLE, PITCH, PITCH, DURATION, VELOCITY, OFFSET]  # a pitch is told as its class too
+
 DENOMINATORS = (1, 2, 4, 8, 16)
 TEMPO_BANDS = 9
 PHRASE_BARS = 16
@@ -76,21 +78,13 @@ class Layout:
 
     def of_notes(self, events: Events) -> Fields:
         """[N, NOTE_FIELDS] of notes."""
-        role, pitch = events[:, ROLE], events[:, PITCH]
-        drums = role == DRUMS
-        step, role_at, pitch_at, class_at, duration, velocity, offset = self.note
-        return np.stack(
-            [
-                step + events[:, STEP],
-                role_at + role,
-                pitch_at + pitch + np.where(drums, NO_PITCH, 0),
-                np.where(drums, 0, class_at + pitch % 12),
-                duration + events[:, DURATION],
-                velocity + events[:, VELOCITY],
-                offset + events[:, OFFSET],
-            ],
-            1,
-        ).astype(np.int32)
+        fields: Fields = events[:, _COLUMNS].astype(np.int32)
+        fields[:, 3] %= 12
+        fields += np.array(self.note, np.int32)
+        drums = events[:, ROLE] == DRUMS
+        fields[drums, 2] += NO_PITCH
+        fields[drums, 3] = 0
+        return fields
 
     def of_bars(self, facts: NDArray[np.int32], controls: NDArray[np.int32], band: NDArray[np.int32]) -> Fields:
         """[B, BAR_FIELDS] of bars.

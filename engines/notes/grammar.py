@@ -8,6 +8,7 @@ written last. Whatever the probabilities are, and at any temperature, a bar come
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ class Limits:
         return replace(self, may=self.may[first:end])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Grammar:
     """A bar that is being written: its limits, what sounds, the last note's step, role and pitch, how many there are.
 
@@ -90,17 +91,17 @@ class Grammar:
         mask = np.zeros(BAR_END + 1, bool)
         mask[BAR_END] = True
         if self.count < NOTES_MAX:
-            mask[self.step : self.limits.steps] = self._free(self.step, self.limits.steps).any((1, 2))
+            mask[self.step : self.limits.steps] = self._free.any((1, 2))
         return mask
 
     def roles(self, step: int) -> Mask:
         """Who may play on a step: bool [ROLE_COUNT]."""
-        mask: Mask = self._free(step, step + 1)[0].any(1)
+        mask: Mask = self._free[step - self.step].any(1)
         return mask
 
     def pitches(self, step: int, role: int) -> Mask:
         """What a role may play on a step: bool [128]."""
-        mask: Mask = self._free(step, step + 1)[0, role]
+        mask: Mask = self._free[step - self.step, role]
         return mask
 
     def durations(self, role: int) -> Mask:
@@ -133,17 +134,17 @@ class Grammar:
         until[role, pitch] = note.tick + note.length
         return replace(self, until=until, step=step, role=role, pitch=pitch, count=self.count + 1)
 
-    def _free(self, first: int, end: int) -> Mask:
-        """[end - first, ROLE_COUNT, 128]: what may be written on each of these steps, on the grid at least."""
-        ticks = np.arange(first, end, dtype=np.int32)[:, None, None] * STEP_TICKS
+    @cached_property
+    def _free(self) -> Mask:
+        """[steps from the last note's on, ROLE_COUNT, 128]: what may be written, on the grid at least."""
+        ticks = np.arange(self.step, self.limits.steps, dtype=np.int32)[:, None, None] * STEP_TICKS
         sounds = self.until > ticks
-        free = self.limits.may[first:end] & ~sounds
+        free = self.limits.may[self.step :] & ~sounds
         voices = sounds.sum(2)
         free &= (voices < self.limits.voices)[:, :, None]
         free[voices[:, DRUMS + 1 :].sum(1) >= self.limits.total, DRUMS + 1 :] = False
-        if first == self.step:
-            free[0, : self.role] = False
-            free[0, self.role, : self.pitch + 1] = False
+        free[0, : self.role] = False
+        free[0, self.role, : self.pitch + 1] = False
         return free
 
 

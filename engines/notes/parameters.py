@@ -68,7 +68,7 @@ def parameters_for(genres: tuple[str, ...]) -> tuple[Parameter, ...]:
         Parameter(
             name="temperature", kind="float", default=1.0, high=2.0, help="how unlikely what is played may be"
         ),
-        Parameter(name="top_p", kind="float", default=0.98, help="only the likeliest choices up to this share"),
+        Parameter(name="top_p", kind="float", default=0.95, help="only the likeliest choices up to this share"),
         Parameter(name="top_k", kind="int", default=0, high=128, help="only the k likeliest choices; 0 is off"),
         Parameter(
             name="memory", kind="float", default=1.0,
