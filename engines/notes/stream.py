@@ -22,7 +22,7 @@ from engines.notes.history import History, Measure
 from engines.notes.recall import Recall
 from engines.notes.tonality import Tonality
 from engines.runtime import Graph
-from engines.runtime.context import Context
+from engines.runtime.context import Context, Held
 
 ELEMENT_FIELDS = NOTE_FIELDS + BAR_FIELDS + MEMORY_FIELDS
 
@@ -30,6 +30,9 @@ ROOM = 96
 """Elements that there is room for when a bar is opened."""
 DROPPED = 128
 """Elements that go when the buffers are full."""
+
+SLIDES = 2
+"""Slides that can be taken back, when a bar from before them is asked for again: it is to be the same bar."""
 
 WHOLE = 1 << 30
 """Notes in no bar: all of it."""
@@ -69,6 +72,7 @@ class Stream:
         self._bars: list[Heard] = []  # those that recall keeps
         self._first = 0  # number of the first of them in the song
         self._index = 0  # elements heard
+        self._slides: list[tuple[int, Held]] = []  # what the buffers held before elements went, after how many heard
         self._within = np.zeros(BAR_FIELDS, np.int32)  # what each note of the bar heard last is told
         self.hidden: NDArray[np.float32] = np.zeros((1, 0), np.float32)
 
@@ -125,15 +129,19 @@ class Stream:
     def _forget(self, begin: int) -> None:
         self.recall, self.tonality, self._bars = Recall(), Tonality(), []
         self._first, self._index, self.context.length = begin, 0, 0
+        self._slides.clear()
 
     def _rewind(self, bars: int) -> None:
         """Take back all bars but the first so many."""
         if bars == len(self._bars):
             return
-        gone = self._index - self._bars[bars].index
+        index = self._bars[bars].index
         self.recall.rewind(bars, WHOLE)
-        self.context.length = max(0, self.context.length - gone)
-        self._index -= gone
+        while self._slides and self._slides[-1][0] > index:
+            self._index, held = self._slides.pop()
+            self.context.take(held)
+        self.context.length = max(0, self.context.length - (self._index - index))
+        self._index = index
         self.tonality = self._bars[bars].tonality
         del self._bars[bars:]
 
@@ -195,6 +203,7 @@ class Stream:
         count, context = fields.shape[1], self.context
         missing = context.length + count + room - context.window
         if missing > 0:
+            self._slides = [*self._slides[1 - SLIDES :], (self._index - count, context.held())]
             context.drop(0, min(context.length, max(missing, DROPPED)))
         cos, sin = self._turned(self._index - count + np.arange(count), sixteenths)
         (self.hidden,) = context.hear(count, fields=fields, cos=cos, sin=sin)

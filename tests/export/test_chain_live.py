@@ -141,6 +141,16 @@ def test_what_is_too_long_for_the_buffers_goes_from_its_beginning(network: Chain
     assert stream._index == sum(1 + len(measure.events) for measure in bars)
 
 
+def test_a_bar_that_is_asked_for_again_after_the_buffers_slid_is_the_same(network: ChainNetwork, song: Song) -> None:
+    model, bars = model_of(network), measures(song) * 5
+    said = [nats(model, tuple(bars[:number]), bars[number], number) for number in range(len(bars))]
+    assert model._streams[0]._slides
+    for number in range(len(bars) - 1, len(bars) - 4, -1):
+        nats(model, tuple(bars[: number + 1]), bars[0], number + 1)  # the bar after it had been begun
+        again = nats(model, tuple(bars[:number]), bars[number], number)
+        assert again == pytest.approx(said[number], abs=1e-4)
+
+
 def test_a_genre_changes_what_follows_and_a_blend_lies_between(network: ChainNetwork, song: Song) -> None:
     model, bars = model_of(network), measures(song)
     history = tuple(bars[:2])
