@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from engines.errors import SidemanError
 from export.command import add_options, exported
 from export.subject import Subject
-
-HPARAMS = "hparams.json"
+from offline.hparams import HPARAMS, model_in
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,13 +23,12 @@ def run(args: argparse.Namespace) -> int:
 
 def load_subject(checkpoint: Path, data: Path | None, steps: int) -> Subject:
     """The model of a training's folder, of whichever kind it is. Raises SidemanError."""
-    try:
-        model = json.loads((checkpoint / HPARAMS).read_text("utf-8"))["model"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
+    model = model_in(checkpoint)
+    if model is None:
         raise SidemanError(
             f"{checkpoint} is no training of notes: it has no {HPARAMS} that can be read; "
             "give the folder that sideman train notes wrote"
-        ) from problem
+        )
     if model == "remi":
         from export.notes_remi import subject as remi
 

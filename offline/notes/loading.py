@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from engines.bundle import MANIFEST, find
 from engines.errors import BundleError, SidemanError
 from engines.registry import engine_for, opened
+from offline.hparams import HPARAMS, model_in
 from offline.notes.models import Playing, Scored
 from offline.notes.playing import EnginePlayer
-
-HPARAMS = "hparams.json"
 
 
 def load_model(path: str) -> Scored | Playing:
@@ -33,10 +31,9 @@ def _training(folder: Path) -> Scored:
     from offline.notes.chain.scored import ChainScored
     from offline.notes.gpt.scored import GptScored
 
-    try:
-        model = json.loads((folder / HPARAMS).read_text("utf-8"))["model"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
-        raise SidemanError(f"{folder} is no bundle, and no training of notes: it has no {HPARAMS}") from problem
+    model = model_in(folder)
+    if model is None:
+        raise SidemanError(f"{folder} is no bundle, and no training of notes: it has no {HPARAMS}")
     kinds: dict[str, type[ChainScored | GptScored]] = {"chain": ChainScored, "remi": GptScored}
     if model not in kinds:
         raise SidemanError(f"{folder} is a training of {model}; notes are played by {' and '.join(kinds)}")

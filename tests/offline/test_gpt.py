@@ -184,7 +184,7 @@ def test_other_hparams_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SidemanError, match="cannot be read"):
         read_hparams(tmp_path)
     (tmp_path / "hparams.json").write_text('{"model": "chain"}')
-    with pytest.raises(SidemanError, match="no training of the flat GPT"):
+    with pytest.raises(SidemanError, match="no training of remi"):
         read_hparams(tmp_path)
     (tmp_path / "hparams.json").write_text('{"model": "remi", "config": {"wings": 2}}')
     with pytest.raises(SidemanError, match="train again"):

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from engines.drums.groove import GrooveModel
 from engines.errors import SidemanError
 from engines.runtime import Graph
-from offline.drums.groove.config import FEEL_FOLDER, HPARAMS, STEP_FOLDER, GrooveConfig, read_hparams
+from offline.drums.groove.config import FEEL_FOLDER, STEP_FOLDER, GrooveConfig, read_hparams
+from offline.hparams import HPARAMS
 from offline.trainer import BEST, read_weights
 
 if TYPE_CHECKING:

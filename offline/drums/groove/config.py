@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engines.errors import SidemanError
+from offline import hparams
 from offline.knobs import in_range
 
 HPARAMS, STEP_FOLDER, FEEL_FOLDER = "hparams.json", "step", "humaniser"
@@ -69,28 +68,16 @@ PRESETS = {
 
 
 def write_hparams(folder: Path, config: GrooveConfig, facts: dict[str, Any]) -> None:
-    """hparams.json: the config, and what an export and a reader of the checkpoint need to know."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"model": "groove", "config": asdict(config), **facts}, indent=1)
-    (folder / HPARAMS).write_text(text + "\n", encoding="utf-8")
+    """See offline.hparams."""
+    hparams.write(folder, "groove", config, facts)
 
 
 def read_hparams(folder: Path) -> dict[str, Any]:
     """hparams.json of a groove training, checked as far as loading needs. Raises SidemanError."""
-    path = folder / HPARAMS
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise SidemanError(f"{path} cannot be read; it is made by: sideman train drums --model groove") from error
-    if not isinstance(table, dict) or table.get("model") != "groove":
-        raise SidemanError(f"{folder} holds no training of the groove model")
-    try:
-        config = GrooveConfig(**table["config"])
-        config.check()
-        styles = table["styles"]
-        ok = isinstance(styles, list) and len(styles) <= 1000 and all(isinstance(style, str) for style in styles)
-        if not ok or not isinstance(table["feature_version"], int):
-            raise TypeError("styles or feature_version")
-    except (TypeError, KeyError) as error:
-        raise SidemanError(f"{path} is not what this version writes ({error}); train again") from error
-    return {**table, "config": config}
+    return hparams.read(folder, "groove", GrooveConfig, "sideman train drums --model groove", _check)
+
+
+def _check(table: dict[str, Any]) -> None:
+    hparams.words(table["styles"], 1000)
+    if not isinstance(table["feature_version"], int):
+        raise TypeError("feature_version")

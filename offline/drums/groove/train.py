@@ -20,7 +20,8 @@ from engines.errors import SidemanError
 from engines.music import STEP_TICKS
 from offline.drums.dataset import DrumDataset
 from offline.drums.groove.checkpoint import humaniser_network, step_network
-from offline.drums.groove.config import FEEL_FOLDER, HPARAMS, STEP_FOLDER, GrooveConfig, read_hparams, write_hparams
+from offline.drums.groove.config import FEEL_FOLDER, STEP_FOLDER, GrooveConfig, read_hparams, write_hparams
+from offline.hparams import HPARAMS
 from offline.trainer import MAY_CHANGE, Task, Trainer, TrainerConfig, choose_device
 
 if TYPE_CHECKING:

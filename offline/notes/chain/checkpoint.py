@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.errors import SidemanError
-from offline.notes.chain.config import HPARAMS, read_hparams
+from offline.hparams import HPARAMS
+from offline.notes.chain.config import read_hparams
 from offline.trainer import BEST, read_weights
 
 if TYPE_CHECKING:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engines.errors import SidemanError
+from offline import hparams
 from offline.knobs import in_range
-
-HPARAMS = "hparams.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +71,16 @@ PRESETS = {
 
 
 def write_hparams(folder: Path, config: ChainConfig, facts: dict[str, Any]) -> None:
-    """hparams.json: the config, and what an export and a reader of the checkpoint need to know."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"model": "chain", "config": asdict(config), **facts}, indent=1)
-    (folder / HPARAMS).write_text(text + "\n", encoding="utf-8")
+    """See offline.hparams."""
+    hparams.write(folder, "chain", config, facts)
 
 
 def read_hparams(folder: Path) -> dict[str, Any]:
     """hparams.json of a training, checked as far as loading needs; "config" is a ChainConfig. Raises SidemanError."""
-    path = folder / HPARAMS
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise SidemanError(f"{path} cannot be read; it is made by: sideman train notes") from error
-    if not isinstance(table, dict) or table.get("model") != "chain":
-        raise SidemanError(f"{folder} holds no training of the chain model")
-    try:
-        config = ChainConfig(**table["config"])
-        config.check()
-        genres = table["genres"]
-        if not (isinstance(genres, list) and 1 <= len(genres) <= 1000 and all(isinstance(g, str) for g in genres)):
-            raise TypeError("genres")
-    except (TypeError, KeyError) as error:
-        raise SidemanError(f"{path} is not what this version writes ({error}); train again") from error
-    return {**table, "config": config}
+    return hparams.read(folder, "chain", ChainConfig, "sideman train notes", _check)
+
+
+def _check(table: dict[str, Any]) -> None:
+    hparams.words(table["genres"], 1000)
+    if not table["genres"]:
+        raise TypeError("genres")

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from engines.errors import SidemanError
 from engines.notes.fields import Layout
+from offline.hparams import HPARAMS
 from offline.notes.chain.batch import batch_of, on
-from offline.notes.chain.config import HPARAMS, ChainConfig, read_hparams, write_hparams
+from offline.notes.chain.config import ChainConfig, read_hparams, write_hparams
 from offline.notes.chain.epoch import Epoch, beginning, judging
 from offline.notes.chain.sequences import Sequences, Song, thinned
 from offline.notes.chain.window import Window

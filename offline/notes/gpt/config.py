@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engines.errors import SidemanError
+from offline import hparams
 from offline.knobs import in_range
 
-HPARAMS = "hparams.json"
 KIND = "remi"
 
 
@@ -58,27 +57,14 @@ PRESETS = {"seed": GptConfig()}
 
 
 def write_hparams(folder: Path, config: GptConfig, facts: dict[str, Any]) -> None:
-    """hparams.json: the config, and what an export and a reader of the checkpoint need to know."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"model": KIND, "config": asdict(config), **facts}, indent=1)
-    (folder / HPARAMS).write_text(text + "\n", encoding="utf-8")
+    """See offline.hparams."""
+    hparams.write(folder, KIND, config, facts)
 
 
 def read_hparams(folder: Path) -> dict[str, Any]:
     """hparams.json of a training of the flat GPT, checked as far as loading needs. Raises SidemanError."""
-    path = folder / HPARAMS
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise SidemanError(f"{path} cannot be read; it is made by: sideman train notes --preset seed") from error
-    if not isinstance(table, dict) or table.get("model") != KIND:
-        raise SidemanError(f"{folder} holds no training of the flat GPT (sideman train notes --preset seed)")
-    try:
-        config = GptConfig(**table["config"])
-        config.check()
-        words = table["vocabulary"]
-        if not isinstance(words, list) or len(words) > 1 << 16 or not all(isinstance(word, str) for word in words):
-            raise TypeError("vocabulary")
-    except (TypeError, KeyError) as error:
-        raise SidemanError(f"{path} is not what this version writes ({error}); train again") from error
-    return {**table, "config": config}
+    return hparams.read(folder, KIND, GptConfig, "sideman train notes --preset seed", _check)
+
+
+def _check(table: dict[str, Any]) -> None:
+    hparams.words(table["vocabulary"], 1 << 16)

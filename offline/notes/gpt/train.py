@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.errors import SidemanError
-from offline.notes.gpt.config import HPARAMS, GptConfig, read_hparams, write_hparams
+from offline.hparams import HPARAMS
+from offline.notes.gpt.config import GptConfig, read_hparams, write_hparams
 from offline.trainer import BEST, MAY_CHANGE, Task, Trainer, TrainerConfig, choose_device, read_weights
 
 if TYPE_CHECKING:
