@@ -22,6 +22,8 @@ pytestmark = [pytest.mark.jack, pytest.mark.peer]
 BPM = 97.3
 BAR_S = 4 * 60 / BPM
 BAR = 3840
+RMS_MS = 1.0
+"""What a busy machine may do to the phase; `sideman bench --only clock` prints what a quiet one does."""
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def test_the_machine_is_followed_stopped_and_taken_up_again_in_the_right_bar(sta
     desk.must_keep_time()
     rms_ms, worst_ms = phase_ms(stage, plays, desk.pulses(settled_ns))
     print(f"{stage.tempo_mbpm / 1000:.3f} bpm, phase {rms_ms:.3f} ms rms, {worst_ms:.3f} ms at most")
-    assert rms_ms < 0.5
+    assert rms_ms < RMS_MS
     now_ns = desk.pulses()[-2]
     assert stage.song_tick_at(round(now_ns)) / 960 == pytest.approx(desk.beats_at(now_ns), abs=0.01)
 
@@ -87,7 +89,7 @@ def test_the_machine_is_followed_stopped_and_taken_up_again_in_the_right_bar(sta
     print(f"continued: {ours:.3f} beats, the transport {theirs:.3f}")
     assert ours == pytest.approx(theirs, abs=0.125), "jack_midi_clock's positions are sixteenths"
     rms_ms, worst_ms = phase_ms(stage, plays, desk.pulses(now_ns - BAR_S * 0.5e9))
-    assert rms_ms < 0.5
+    assert rms_ms < RMS_MS
 
     desk.client.transport_frame = round(20 * BAR_S * JackServer.RATE)
     plays = started(stage, desk, 3)
@@ -110,7 +112,7 @@ def test_a_machine_that_goes_silent_is_held_and_met_again(stage, desk):
     back_ns = time.perf_counter_ns()
     stage.listen(BAR_S)
     rms_ms, _ = phase_ms(stage, plays, desk.pulses(back_ns + 0.5e9))
-    assert rms_ms < 0.5
+    assert rms_ms < RMS_MS
     now_ns = desk.pulses()[-2]
     assert stage.song_tick_at(round(now_ns)) / 960 == pytest.approx(desk.beats_at(now_ns), abs=0.02)
 
