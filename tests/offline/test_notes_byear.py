@@ -9,6 +9,8 @@ import pytest
 
 from offline.notes.byear import main
 
+pytest.importorskip("symusic", reason="needs the extra train")
+
 
 def tune(path: Path, seed: int, late: float) -> None:
     """A bass note a bar, chords on its beats, a tune on top: in 4/4, beginning so many beats after the first tick."""

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("symusic", reason="needs the extra train")
 from symusic import Note, Score, Tempo, TimeSignature, Track
 
 from engines.errors import SidemanError

@@ -10,6 +10,8 @@ from engines.music import Meter
 from offline.data.midi import UnusableError
 from offline.notes.reading import read_midi
 
+pytest.importorskip("symusic", reason="needs the extra train")
+
 BEAT = 480
 Note = tuple[float, float, int, int, int]
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("symusic", reason="needs the extra train")
 from symusic import Note, Score, Tempo, TimeSignature, Track
 
 from engines.errors import SidemanError
