@@ -37,7 +37,10 @@ OFFLINE = {
         "turn a folder or archive of MIDI files into a dataset",
         {"drums": "offline.drums.prepare", "notes": "offline.notes.prepare"},
     ),
-    "train": ("train a model", {"drums": "offline.drums.train", "notes": "offline.notes.train"}),
+    "train": (
+        "train a model",
+        {"drums": "offline.drums.train", "notes": "offline.notes.train", "steering": "offline.steering.train"},
+    ),
     "evaluate": (
         "measure checkpoints and bundles against baselines",
         {"drums": "offline.drums.evaluate", "notes": "offline.notes.evaluate"},

@@ -1,0 +1,1 @@
+"""Steered MusicGen: what a player needs, without torch."""

@@ -1,0 +1,1 @@
+"""Steering: directions in MusicGen's residual stream, found from sound whose music is known."""
