@@ -32,6 +32,9 @@ COMMANDS = {
 }
 """Name to what it does; its module is the one of that name in bridge/commands."""
 
+OWN = {("generate", "musicgen"): "bridge.commands.generate_musicgen"}
+"""Commands that are another module's for an engine whose music is no bars."""
+
 OFFLINE = {
     "prepare": (
         "turn a folder or archive of MIDI files into a dataset",
@@ -45,7 +48,10 @@ OFFLINE = {
         "measure checkpoints and bundles against baselines",
         {"drums": "offline.drums.evaluate", "notes": "offline.notes.evaluate"},
     ),
-    "export": ("make a verified bundle from a checkpoint", {"drums": "export.drums", "notes": "export.notes"}),
+    "export": (
+        "make a verified bundle from a checkpoint",
+        {"drums": "export.drums", "musicgen": "export.musicgen", "notes": "export.notes"},
+    ),
 }
 """Name to (what it does, module for each engine)."""
 
@@ -118,7 +124,7 @@ def _parser(argv: Sequence[str]) -> Parser:
     for name, about in COMMANDS.items():
         command = commands.add_parser(name, help=about, description=_sentence(about))
         if name == words[0]:
-            _fill(command, f"bridge.commands.{name}")
+            _fill(command, OWN.get((name, words[1]), f"bridge.commands.{name}"))
     for name, (about, engines) in OFFLINE.items():
         command = commands.add_parser(name, help=about, description=_sentence(about))
         if name == words[0]:

@@ -32,7 +32,7 @@ class Tensor(msgspec.Struct, frozen=True):
 
 
 class GraphEntry(msgspec.Struct, frozen=True):
-    """A graph of the bundle: its tensors, and the file of each variant ("fp32", "int8", "torchscript")."""
+    """A graph of the bundle: its tensors, and the file of each variant ("fp32", "int8", "int4", "torchscript")."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
@@ -97,21 +97,21 @@ class Bundle:
         """The variants that every graph of the bundle has, quickest first."""
         sets = [set(entry.files) for entry in self.manifest.graphs.values()]
         common = set.intersection(*sets) if sets else set()
-        return tuple(v for v in ("int8", "fp32", "torchscript") if v in common)
+        return tuple(v for v in ("int4", "int8", "fp32", "torchscript") if v in common)
 
-    def graph(self, name: str, variant: str = "auto") -> Graph:
+    def graph(self, name: str, variant: str = "auto", threads: int = 1) -> Graph:
         """Open a graph. "auto" takes the quickest ONNX variant. Raises BundleError if the bundle has none such."""
         entry = self.manifest.graphs.get(name)
         if entry is None:
             raise BundleError(f"{self.path} has no graph {name}; export the bundle again")
         if variant == "auto":
-            variant = next((v for v in ("int8", "fp32") if v in entry.files), "onnx")
+            variant = next((v for v in ("int4", "int8", "fp32") if v in entry.files), "onnx")
         if variant not in entry.files:
             has = ", ".join(entry.files) or "none"
             raise BundleError(f"{self.path} has no {variant} variant of {name}; it has {has}")
         inputs = tuple(tensor.name for tensor in entry.inputs)
         outputs = tuple(tensor.name for tensor in entry.outputs)
-        return open_graph(self.path / entry.files[variant], inputs, outputs)
+        return open_graph(self.path / entry.files[variant], inputs, outputs, threads)
 
 
 def manifest_of(path: Path) -> Manifest:

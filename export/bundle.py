@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,16 +44,26 @@ def write_bundle(subject: Subject, target: Path, name: str, formats: Sequence[st
     is something else or a format cannot be had.
     """
     variants = tuple(FORMATS[each] for each in FORMATS if each in formats)
+    with placed(target) as (folder, scratch):
+        _fill(folder, scratch, subject, name=name, variants=variants, say=say)
+    return Bundle.load(target).manifest
+
+
+@contextmanager
+def placed(target: Path) -> Iterator[tuple[Path, Path]]:
+    """(folder, scratch): what is a bundle in `folder` at the end takes the target's place; scratch goes away.
+
+    Raises SidemanError when the target is something else than a bundle.
+    """
     if target.exists() and not (target / MANIFEST).is_file() and (not target.is_dir() or any(target.iterdir())):
         raise SidemanError(f"{target} exists and is no bundle; give another -o, or remove it")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
         folder = Path(scratch) / "bundle"
         folder.mkdir()
-        _fill(folder, Path(scratch), subject, name=name, variants=variants, say=say)
-        manifest = Bundle.load(folder).manifest
+        yield folder, Path(scratch)
+        Bundle.load(folder)
         _replace(folder, target, Path(scratch))
-    return manifest
 
 
 def licence_of(sources: Sequence[Source]) -> str:
@@ -104,14 +115,14 @@ def _fill(folder: Path, scratch: Path, subject: Subject, *, name: str, variants:
         parity=parity,
         speed=speed,
     )
-    _save(manifest, folder)
+    save_manifest(manifest, folder)
     if {"fp32", "torchscript"} <= set(variants):
         found = same_bars(Bundle.load(folder), "fp32", "torchscript", BARS)
         say(f"ONNX and TorchScript: {_words(found.figures())}")
         if found.different:
             raise ParityError(f"ONNX and TorchScript play different bars: {_words(found.figures())}")
         parity["same_bars"] = found.figures()
-        _save(msgspec.structs.replace(manifest, parity=parity), folder)
+        save_manifest(msgspec.structs.replace(manifest, parity=parity), folder)
 
 
 def _written(
@@ -155,7 +166,8 @@ def _timed(graph: GraphSubject, opened: Any) -> dict[str, float]:
     return {"p50_ms": round(float(p50), 4), "p99_ms": round(float(p99), 4)}
 
 
-def _save(manifest: Manifest, folder: Path) -> None:
+def save_manifest(manifest: Manifest, folder: Path) -> None:
+    """Write a bundle's manifest."""
     (folder / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n")
 
 

@@ -19,15 +19,16 @@ class Graph(Protocol):
         ...
 
 
-def open_graph(path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Graph:
+def open_graph(path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...], threads: int = 1) -> Graph:
     """Open a graph file by its ending: .onnx, or .ts (TorchScript, whose loading runs its code).
 
-    inputs, outputs: names in the order of the manifest. Raises BundleError if the file cannot be run.
+    inputs, outputs: names in the order of the manifest; threads: of ONNX Runtime. Raises BundleError if the file
+    cannot be run.
     """
     if path.suffix == ".onnx":
         from engines.runtime.onnx import OnnxGraph
 
-        return OnnxGraph(path, inputs, outputs)
+        return OnnxGraph(path, inputs, outputs, threads)
     if path.suffix == ".ts":
         from engines.runtime.torchscript import TorchScriptGraph
 

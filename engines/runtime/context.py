@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,10 @@ class Context:
         self._rows = rows
         self._graph = bound(graph, self.buffers)
 
+    def fix(self, **inputs: NDArray[Any]) -> None:
+        """Inputs that stay as they are until they are fixed anew: they are not copied, and not given to hear."""
+        self._graph.fix(**inputs)
+
     def hear(self, count: int, **inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """Run the graph on `count` new positions, which must fit; its outputs but for the buffers."""
         if self.length + count > self.window:
@@ -79,20 +83,40 @@ def is_buffer(name: str) -> bool:
     return name not in KEPT and name.rstrip("0123456789") in KEPT
 
 
-def bound(graph: Graph, buffers: Mapping[str, NDArray[np.float32]]) -> Graph:
-    """The graph with its buffers in place: it takes the other inputs and returns the other outputs.
+class BufferedGraph(Protocol):
+    """A graph with its buffers in place."""
 
-    A graph that cannot write in place (TorchScript, a module) hands the buffers back, last, and they are copied.
-    """
+    def fix(self, **inputs: NDArray[Any]) -> None:
+        """Give inputs that stay as they are from call to call."""
+        ...
+
+    def __call__(self, **inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """Run once on the other inputs; the outputs but for the buffers."""
+        ...
+
+
+class CopiedGraph:
+    """A graph that cannot write in place (TorchScript, a module): it hands the buffers back, last, and they are copied."""
+
+    def __init__(self, graph: Graph, buffers: Mapping[str, NDArray[np.float32]]) -> None:
+        self._graph, self._buffers = graph, buffers
+        self._fixed: dict[str, NDArray[Any]] = {}
+
+    def fix(self, **inputs: NDArray[Any]) -> None:
+        """See BufferedGraph."""
+        self._fixed.update(inputs)
+
+    def __call__(self, **inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """See BufferedGraph."""
+        said = self._graph(**inputs, **self._fixed, **self._buffers)
+        first = len(said) - len(self._buffers)
+        for buffer, new in zip(self._buffers.values(), said[first:], strict=True):
+            buffer[...] = new
+        return said[:first]
+
+
+def bound(graph: Graph, buffers: Mapping[str, NDArray[np.float32]]) -> BufferedGraph:
+    """The graph with its buffers in place: it takes the other inputs and returns the other outputs."""
     from engines.runtime.onnx import OnnxGraph
 
-    if isinstance(graph, OnnxGraph):
-        return graph.bound(buffers, OUT)
-
-    def run(**inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        said = graph(**inputs, **buffers)
-        for buffer, new in zip(buffers.values(), said[len(said) - len(buffers) :], strict=True):
-            buffer[...] = new
-        return said[: len(said) - len(buffers)]
-
-    return run
+    return graph.bound(buffers, OUT) if isinstance(graph, OnnxGraph) else CopiedGraph(graph, buffers)

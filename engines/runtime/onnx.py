@@ -1,4 +1,4 @@
-"""ONNX Runtime on one thread."""
+"""ONNX Runtime, on one thread unless asked."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from engines.errors import BundleError
 class OnnxGraph:
     """An ONNX file, opened for the CPU with one intra-op thread: bars must not fight each other for cores."""
 
-    def __init__(self, path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...], threads: int = 1) -> None:
         import onnxruntime as ort
 
         options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
+        options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
@@ -65,6 +65,12 @@ class BoundGraph:
             self._said.append(array)
             self._binding.bind_ortvalue_output(name, self._value(array))
         self._heard: dict[str, NDArray[Any]] = {}
+
+    def fix(self, **inputs: NDArray[Any]) -> None:
+        """Bind inputs that stay as they are from run to run: they are not copied, and not given to the calls."""
+        for name, array in inputs.items():
+            self._heard[name] = np.ascontiguousarray(array)
+            self._binding.bind_ortvalue_input(name, self._value(self._heard[name]))
 
     def __call__(self, **inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         """Run once on the inputs that are no buffers; float32 outputs, of one row for each of the buffers'."""

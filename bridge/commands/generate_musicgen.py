@@ -1,0 +1,224 @@
+"""`sideman generate musicgen BUNDLE`: sound of a text prompt, steered by directions, into WAV files.
+
+With --strengths the same take is made at each strength of the directions, side by side; 0 is the baseline.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bridge.set import new_seed
+from engines.errors import SidemanError
+
+if TYPE_CHECKING:
+    from engines.musicgen.direction import Direction
+    from engines.musicgen.generator import Generator, Take
+    from engines.musicgen.model import MusicgenModel
+    from engines.musicgen.steering import Fader
+
+SECONDS, COEFFICIENT = 8.0, 0.5
+SAMPLES_MAX, STRENGTHS_MAX = 64, 16
+TOGETHER = 4
+"""Takes that are made side by side."""
+PROGRESS_S = 1.0
+
+KEYS = ("coefficient", "units", "layers", "top", "base", "exponent", "schedule", "inject")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to make, and what bends it."""
+    parser.add_argument("engine", choices=["musicgen"], help="sound of a prompt")
+    parser.add_argument("bundle", help="a bundle of sideman export musicgen: its folder, or a shipped one's name")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE.wav",
+                        help="several takes get their strength and number behind the name")  # fmt: skip
+    parser.add_argument("--prompt", default="", metavar="TEXT", help="what it shall sound like; default: nothing said")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help=f"of new sound; default: {SECONDS:g}")
+    parser.add_argument("--continue", dest="begun", type=Path, metavar="FILE", help="go on from this sound")
+    parser.add_argument("--new-only", action="store_true", help="write the new sound without what was continued")
+    parser.add_argument("--seed", type=int, metavar="S", help="the same seed makes the same take; default: a new one")
+    parser.add_argument("--max-samples", type=int, default=1, metavar="N", help="takes, each of the next seed")
+    parser.add_argument("--direction", action="append", default=[], metavar="FILE[,KEY=VALUE...]",
+                        help=f"steer by this; keys: {', '.join(KEYS)}; may be given several times")  # fmt: skip
+    parser.add_argument("--strengths", type=float, nargs="+", metavar="X",
+                        help="make it once at each: factors of the coefficients, which are then 1 unless given")  # fmt: skip
+    steering = parser.add_argument_group("steering", "for directions that do not say their own")
+    steering.add_argument("--coefficient", type=float, metavar="C", help=f"default: {COEFFICIENT:g}")
+    steering.add_argument("--units", default="raw", choices=("raw", "rms"), help="of coefficients; rms: of the residual")
+    steering.add_argument("--layers", default="all", choices=("all", "top", "weighted"), help="default: all")
+    steering.add_argument("--top", type=int, default=16, metavar="K", help="layers of --layers top; default: 16")
+    steering.add_argument("--schedule", default="constant", metavar="NAME",
+                          help="constant, exponential, linear, ramp, or points: STEP:FACTOR,...")  # fmt: skip
+    steering.add_argument("--inject-chance", type=float, default=1.0, metavar="P", help="of a step; default: 1")
+    steering.add_argument("--preset", choices=("paper",), help="paper: layers weighted, inject chance .3")
+    steering.add_argument("--steer-both", action="store_true", help="guidance's half without the text as well")
+    sampling = parser.add_argument_group("sampling")
+    sampling.add_argument("--guidance", type=float, default=3.0, help="1: none, and twice as fast; default: 3")
+    sampling.add_argument("--temperature", type=float, default=1.0)
+    sampling.add_argument("--top-k", type=int, default=250)
+    sampling.add_argument("--top-p", type=float, default=1.0)
+    parser.add_argument("--runtime", default="auto", choices=("auto", "int4", "int8", "fp32", "torchscript"),
+                        help="default: auto, the quickest")  # fmt: skip
+    parser.add_argument("--threads", type=int, default=1, metavar="N", help="default: 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A direction with its settings, the coefficient at strength 1."""
+
+    direction: Direction
+    coefficient: float
+    settings: dict[str, str]
+
+    def fader(self, strength: float) -> Fader:
+        """As it acts. Raises SidemanError."""
+        from engines.musicgen.direction import Selection
+        from engines.musicgen.schedule import parsed
+        from engines.musicgen.steering import fader
+
+        own = self.settings
+        try:
+            selection = Selection(
+                own["layers"], int(own["top"]), float(own.get("base", 1.0)), float(own.get("exponent", 0.95)),  # type: ignore[arg-type]
+            )  # fmt: skip
+            chance = float(own["inject"])
+        except ValueError as error:
+            raise SidemanError(f"--direction: {error}; numbers are written like 0.5") from error
+        schedule = parsed(own["schedule"])
+        coefficient = self.coefficient * strength
+        return fader(self.direction, coefficient, selection, own["units"], schedule, chance)  # type: ignore[arg-type]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the takes and write them. Raises SidemanError."""
+    from engines.bundle import Bundle, find
+    from engines.musicgen.model import MusicgenModel
+    from engines.musicgen.sampling import Settings
+
+    _check(args)
+    settings = Settings(args.temperature, args.top_k, args.top_p, args.guidance)
+    settings.check()
+    bundle = Bundle.load(find(args.bundle))
+    if bundle.manifest.engine != "musicgen":
+        raise SidemanError(f"{args.bundle} is for the engine {bundle.manifest.engine}; sideman generate plays it")
+    print(f"{bundle.manifest.name}: weights under {bundle.manifest.licence}", file=sys.stderr)
+    model = MusicgenModel.load(bundle, args.runtime, args.threads)
+    seed = new_seed() if args.seed is None else args.seed
+    named = list(_takes(args, model, seed))
+    if not args.prompt.strip():
+        print("sideman: no prompt: it plays what comes to its mind", file=sys.stderr)
+    begun = _begun(args, model)
+    before = 0 if begun is None else begun.shape[1]
+    frames = before + max(1, round(args.seconds * model.shape.frame_rate_hz))
+    _write(args, model, named, settings, frames, begun)
+    files = ", ".join(str(path) for path, _ in named)
+    print(f"{files}: {(frames - before) / model.shape.frame_rate_hz:.2f} s of {bundle.manifest.name}, seed {seed}")
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Raise SidemanError, before any work is done, for what cannot be."""
+    if not (math.isfinite(args.seconds) and args.seconds > 0):
+        raise SidemanError(f"--seconds {args.seconds:g}: a duration is above 0")
+    if not 1 <= args.max_samples <= SAMPLES_MAX or not 1 <= args.threads <= 64:
+        raise SidemanError(f"--max-samples goes from 1 to {SAMPLES_MAX}, --threads from 1 to 64")
+    if args.output.suffix.lower() != ".wav":
+        raise SidemanError(f"-o {args.output}: what is written is a .wav file")
+    if args.strengths and not args.direction:
+        raise SidemanError("--strengths are of directions; give at least one --direction FILE")
+    if len(args.strengths or ()) > STRENGTHS_MAX:
+        raise SidemanError(f"--strengths: at most {STRENGTHS_MAX} at once")
+
+
+def _takes(args: argparse.Namespace, model: MusicgenModel, seed: int) -> Iterator[tuple[Path, Take]]:
+    """Each take with the file that it goes to; says once for each strength what is held down."""
+    from engines.musicgen.generator import Take
+    from engines.musicgen.steering import Steering
+
+    given = [_given(args, text, model) for text in args.direction]
+    prompt = model.prompt(args.prompt)
+    strengths: Sequence[float] = args.strengths or [1.0]
+    for strength in strengths:
+        faders = [each.fader(strength) for each in given]
+        steering = Steering(faders, model.shape.layers, model.shape.width)
+        for line in steering.troubles():
+            print(f"sideman: {line}", file=sys.stderr)
+        for number in range(args.max_samples):
+            name = args.output.stem + (f"-{strength:g}" if args.strengths else "")
+            name += f"-{number + 1}" if args.max_samples > 1 else ""
+            yield args.output.with_name(name + args.output.suffix), Take(prompt, steering, seed + number)
+
+
+def _given(args: argparse.Namespace, text: str, model: MusicgenModel) -> Given:
+    """A direction from FILE,KEY=VALUE,... Raises SidemanError."""
+    from engines.musicgen.direction import read_direction
+
+    name, *pairs = text.split(",")
+    paper = args.preset == "paper"
+    settings = {
+        "units": args.units, "layers": "weighted" if paper else args.layers, "top": str(args.top),
+        "schedule": args.schedule, "inject": "0.3" if paper else str(args.inject_chance),
+    }  # fmt: skip
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if key not in KEYS or not equals:
+            raise SidemanError(f"--direction {name}: {pair!r} is no KEY=VALUE; keys are {', '.join(KEYS)}")
+        settings[key] = value
+    direction = read_direction(Path(name).expanduser())
+    direction.must_fit(model.shape.model_hash, model.shape.layers, model.shape.width)
+    default = args.coefficient if args.coefficient is not None else 1.0 if args.strengths else COEFFICIENT
+    try:
+        coefficient = float(settings.pop("coefficient", default))
+    except ValueError as error:
+        raise SidemanError(f"--direction {name}: a coefficient is written like 0.5") from error
+    return Given(direction, coefficient, settings)
+
+
+def _begun(args: argparse.Namespace, model: MusicgenModel):  # type: ignore[no-untyped-def]  # numpy loads late
+    """Codes of the sound that is continued: as much of its end as there is room for; None without one."""
+    from engines.musicgen.wav import read_sound
+
+    if args.begun is None:
+        return None
+    shape = model.shape
+    room = (shape.positions - shape.delay.longest) / shape.frame_rate_hz - args.seconds
+    if room <= 0:
+        raise SidemanError(f"--seconds {args.seconds:g} leaves no room for --continue; ask for less")
+    codes = model.codec.codes(read_sound(args.begun, shape.rate_hz, room))
+    if not codes.shape[1]:
+        raise SidemanError(f"{args.begun.name} is shorter than a frame of codes; give more of it")
+    return codes
+
+
+def _write(args: argparse.Namespace, model: MusicgenModel, named, settings, frames: int, begun) -> None:  # type: ignore[no-untyped-def]
+    """Make all takes, some at a time, and write each."""
+    import numpy as np
+
+    from engines.musicgen.generator import Generator
+    from engines.musicgen.wav import write_sound
+
+    for first in range(0, len(named), TOGETHER):
+        group = named[first : first + TOGETHER]
+        generator = Generator(model, [take for _, take in group], settings, frames=frames, steer_both=args.steer_both)
+        made = np.stack(list(_shown(generator.begin(begun), frames)), axis=-1)
+        for (path, _), codes in zip(group, made, strict=True):
+            whole = codes if begun is None else np.concatenate([begun, codes], axis=1)
+            sound = model.codec.sound(whole)
+            old = 0 if begun is None or not args.new_only else begun.shape[1] * model.shape.hop
+            write_sound(path, sound[old:], model.shape.rate_hz)
+
+
+def _shown(generator: Generator, frames: int):  # type: ignore[no-untyped-def]
+    """The frames, with how far it is shown now and then if it takes long and somebody watches."""
+    watched, shown_s = sys.stderr.isatty(), time.monotonic()
+    for number, frame in enumerate(generator.made(), start=1):
+        if watched and time.monotonic() - shown_s > PROGRESS_S:
+            shown_s = time.monotonic()
+            print(f"\rframe {number} of {frames}", end="", file=sys.stderr, flush=True)
+        yield frame

@@ -1,0 +1,56 @@
+"""The table of a prompt's tokens (engines.musicgen.tokens), read out of the model's tokenizer and compared with it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from engines.errors import SidemanError
+from engines.musicgen.tokens import Table, Tokens
+
+PROBES = (
+    "80s pop track with bassy drums and synth",
+    "90s rock song with loud guitars and heavy drums",
+    "  A slow, sad Waltz -- in C# minor;   piano & cello (no drums)! ",
+    "lo-fi hip hop, 85 bpm",
+    "caf\u00e9 chanson \u2014 accord\u00e9on, \u00e9t\u00e9",
+    "\u97f3\u697d techno 128BPM \U0001f3b5",
+    "\ufb01ddle reel",
+    "C",
+)
+
+
+def table_of(tokenizer: Any, name: str) -> Table:
+    """The table. tokenizer: of transformers; name: of the model, for people.
+
+    Raises SidemanError for a tokenizer that does not cut text as unigram pieces or whole words.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise SidemanError(f"{name}: its tokenizer has no tokenizer.json; save it with save_pretrained of a fast one")
+    said = json.loads(backend.to_str())
+    model = said["model"]
+    end = tokenizer("")["input_ids"]
+    if len(end) > 1:
+        raise SidemanError(f"{name}: its tokenizer puts more than an end behind a prompt, which is not understood")
+    last = int(end[0]) if end else -1
+    if model["type"] == "Unigram":
+        pieces, scores = zip(*model["vocab"], strict=True)
+        table = Table("unigram", tuple(pieces), int(model["unk_id"]), last, tuple(map(float, scores)))
+    elif model["type"] == "WordLevel":
+        words = model["vocab"]
+        count = max(words.values()) + 1
+        pieces = ["\0"] * count  # a number without a word matches no text
+        for word, number in words.items():
+            pieces[number] = word
+        table = Table("words", tuple(pieces), words[model["unk_token"]], last)
+    else:
+        raise SidemanError(f"{name}: its tokenizer is of the kind {model['type']}; Unigram and WordLevel are understood")
+    for lower in (False, True):
+        for letters in (False, True):
+            tried = Table(table.kind, table.pieces, table.unknown, table.end, table.scores, lower, letters)
+            tokens = Tokens(tried)
+            if all(tokens(text) == list(tokenizer(text)["input_ids"]) for text in PROBES):
+                return tried
+    text = next(text for text in PROBES if Tokens(table)(text) != list(tokenizer(text)["input_ids"]))
+    raise SidemanError(f"{name}: its tokenizer reads {text.strip()!r} in a way that is not understood")
