@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,9 @@ META = "CC-BY-NC-4.0"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `sideman export musicgen`."""
-    parser.add_argument("model", help="a folder that from_pretrained reads, or a hub id such as facebook/musicgen-small")
+    parser.add_argument(
+        "model", help="a folder that from_pretrained reads, or a hub id such as facebook/musicgen-small"
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="BUNDLE", help="the bundle's folder")
     parser.add_argument("--name", help="the bundle's name [the folder's]")
     parser.add_argument(
@@ -65,14 +68,27 @@ def run(args: argparse.Namespace) -> int:
         raise SidemanError(f"--formats {args.formats}: of {', '.join(FORMATS)}, with onnx, int8 or int4 among them")
     from offline.steering.model import load_model
 
-    say = (lambda line: None) if args.quiet else print
+    say: Callable[[str], None] = (lambda line: None) if args.quiet else print
     model = load_model(args.model)
     licence = args.licence or licence_of(args.model)
     say(f"{args.model}: {model.layers} layers of width {model.width}, {model.codebooks} codebooks, weights {licence}")
     with placed(args.output) as (folder, scratch):
-        _fill(folder, scratch, model, args.name or args.output.resolve().name, licence, formats, say)
+        wanted = Wanted(folder, scratch, tuple(FORMATS[each] for each in FORMATS if each in formats), say)
+        manifest = _filled(wanted, model)
+        name = args.name or args.output.resolve().name
+        save_manifest(msgspec.structs.replace(manifest, name=name, licence=licence), folder)
     say(f"{args.output}: a bundle; hear it with: sideman generate musicgen {args.output} --prompt TEXT -o FILE.wav")
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Where the bundle's files go, others for a while, and the variants that are to be in it."""
+
+    folder: Path
+    scratch: Path
+    variants: tuple[str, ...]
+    say: Callable[[str], None]
 
 
 def shape_of_model(model: Model) -> Shape:
@@ -102,26 +118,24 @@ def licence_of(name: str) -> str:
     return META if name.startswith("facebook/musicgen") else "unknown"
 
 
-def _fill(
-    folder: Path, scratch: Path, model: Model, name: str, licence: str, formats: Sequence[str], say: Any
-) -> None:
-    """Write and compare every graph, then the manifest."""
+def _filled(wanted: Wanted, model: Model) -> Manifest:
+    """Write and compare every graph; the manifest."""
     from engines.musicgen.tokens import Tokens
     from export.musicgen_graphs import plans
     from export.musicgen_parity import Steered, codec_figures, step_figures
     from export.musicgen_tokens import table_of
     from offline.steering.model import load_tokenizer
 
+    folder, variants, say = wanted.folder, wanted.variants, wanted.say
     shape = shape_of_model(model)
     table = table_of(load_tokenizer(model.name), model.name)
     (folder / TOKENS_FILE).write_bytes(msgspec.json.encode(table))
-    variants = [FORMATS[each] for each in FORMATS if each in formats]
     weights = sum(each.nbytes for each in model.network.decoder.parameters())
-    made = variants if "fp32" in variants or weights > FLOAT_MAX else ["fp32", *variants]
+    made = variants if "fp32" in variants or weights > FLOAT_MAX else ("fp32", *variants)
     graphs, entries = plans(model.network, shape), {}
     files: dict[str, dict[str, Path]] = {}
     for graph, plan in graphs.items():
-        files[graph] = _written(graph, plan, made, variants, folder, scratch)
+        files[graph] = _written(wanted, graph, plan, made)
         listed = {variant: path.name for variant, path in files[graph].items() if path.parent == folder}
         entries[graph] = GraphEntry(plan.inputs, plan.outputs, listed)
 
@@ -136,33 +150,30 @@ def _fill(
     speed: dict[str, Any] = {"step": {}}
     steered = Steered(model.network, shape, Tokens(table)(PROMPT)[:TOKENS_MAX])
     for variant in made:
-        graph = opened("step", variant)
-        figures = step_figures(steered, variant, {"step": graph, "cross": opened("cross", variant)})
+        step = opened("step", variant)
+        figures = step_figures(steered, variant, {"step": step, "cross": opened("cross", variant)})
         parity["step"][variant] = figures
         say(f"step {variant}: {files['step'][variant].stat().st_size / 1e6:.1f} MB, {_words(figures)}")
         if variant in variants:
-            speed["step"][variant] = _timed(graph, shape)
+            speed["step"][variant] = _timed(step, shape)
     said = opened("text", "fp32")(ids=np.array([Tokens(table)(PROMPT)[:TOKENS_MAX]], np.int64))[0]
     parity["text"] = {"max_abs": float(f"{np.abs(said - steered.states).max():.3g}")}
-    manifest = Manifest(
-        schema=SCHEMA, name=name, engine="musicgen", kind="musicgen", version=engines.__version__,
-        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), licence=licence, sources=(), graphs=entries,
+    return Manifest(
+        schema=SCHEMA, name=model.name, engine="musicgen", kind="musicgen", version=engines.__version__,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), licence="unknown", sources=(), graphs=entries,
         sha256={file.name: sha256_of(file) for file in sorted(folder.iterdir())},
         config=msgspec.to_builtins(shape), training={"model": Path(model.name).name}, parity=parity, speed=speed,
     )  # fmt: skip
-    save_manifest(manifest, folder)
 
 
-def _written(
-    graph: str, plan: GraphPlan, made: Sequence[str], variants: Sequence[str], folder: Path, scratch: Path
-) -> dict[str, Path]:
+def _written(wanted: Wanted, graph: str, plan: GraphPlan, made: Sequence[str]) -> dict[str, Path]:
     """Write a graph's variants: each one's file. One that it has not of its own is its int8 or float form."""
     files: dict[str, Path] = {}
     for variant in made:
         own = variant if variant in plan.writers else "int8" if variant == "int4" and "int8" in plan.writers else "fp32"
         if graph != "step" and variant == "torchscript":
             continue
-        kept = folder if variant in variants else scratch
+        kept = wanted.folder if variant in wanted.variants else wanted.scratch
         path = kept / FILES[own].format(graph)
         if not path.exists():
             plan.writers[own](path)
@@ -193,7 +204,5 @@ def _timed(graph: Graph, shape: Shape) -> dict[str, float]:
 def _words(figures: Mapping[str, Any]) -> str:
     parts = []
     for name, value in figures.items():
-        if isinstance(value, Mapping):
-            name, value = f"largest {name}", max(value.values())
-        parts.append(f"{name} {value}")
+        parts.append(f"largest {name} {max(value.values())}" if isinstance(value, Mapping) else f"{name} {value}")
     return ", ".join(parts)

@@ -111,7 +111,8 @@ def _lstm(w: Writer, x: str, lstm: Any) -> str:
     y = x = w.op("Transpose", x, perm=[2, 0, 1])
     for number in range(lstm.num_layers):
         inner, own, *biases = (
-            _gates(numbers(getattr(lstm, f"{kind}_l{number}"))) for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+            _gates(numbers(getattr(lstm, f"{kind}_l{number}")))
+            for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         )
         weights = [w.weight(each[None]) for each in (inner, own, np.concatenate(biases))]
         said = w.ops("LSTM", 1, y, *weights, hidden_size=lstm.hidden_size)[0]

@@ -173,7 +173,9 @@ def codec_figures(network: Any, shape: Shape, decode: Graph, encode: Graph) -> t
             break
     error, left, right = tried[-1]
     if not error <= CHUNK_RMS:
-        raise ParityError(f"decoded in chunks the codec is {error:.3g} rms off, also with {left} + {right} frames around")
+        raise ParityError(
+            f"decoded in chunks the codec is {error:.3g} rms off, also with {left} + {right} frames around"
+        )
     figures |= {"chunk_rms": _short(error), "left": left, "right": right}
     figures |= {"chunk_rms_16_1": _short(next(each[0] for each in tried if each[1:] == (16, 1)))}
     sound = (0.3 * random.standard_normal((sum(CHUNKS) * shape.hop, 1))).astype(np.float32)

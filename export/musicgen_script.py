@@ -20,7 +20,13 @@ ROWS, COLUMNS, TOKENS, WINDOW = 2, 3, 5, 16
 
 def write_script(decoder: Any, shape: Shape, path: Path) -> None:
     """decoder: a MusicgenForCausalLM."""
-    free = {"codes": (ROWS, COLUMNS), "position": (COLUMNS,), "steer": (ROWS,), "heard": (ROWS, TOKENS), "last": (ROWS,)}
+    free = {
+        "codes": (ROWS, COLUMNS),
+        "position": (COLUMNS,),
+        "steer": (ROWS,),
+        "heard": (ROWS, TOKENS),
+        "last": (ROWS,),
+    }
     shown: list[Tensor] = []
     for each in step_inputs(shape, WINDOW):
         sizes = list(free.get(each.name, (ROWS, TOKENS)))
@@ -42,12 +48,13 @@ class Step(nn.Module):
         turns = torch.exp(torch.arange(half, dtype=torch.int64).float() * -(math.log(10000) / (half - 1)))
         self.register_buffer("turns", turns)
 
-    def forward(
+    def forward(  # noqa: PLR0917  # the graph's inputs, in order
         self, codes: Tensor, position: Tensor, steer: Tensor, heard: Tensor, last: Tensor, total: Tensor, *kept: Tensor
     ) -> tuple[Tensor, ...]:
         """See engines.musicgen.shape.step_inputs; kept: the buffers, then the text's keys and values."""
         x = torch.stack([table(codes[..., book]) for book, table in enumerate(self.tables)]).sum(0)
-        angle = position[:, None].float() * self.turns[None]
+        turns: Any = self.turns
+        angle = position[:, None].float() * turns[None]
         x = x + torch.cat([torch.cos(angle), torch.sin(angle)], -1)
         own, text = kept[: 2 * len(self.layers)], kept[2 * len(self.layers) :]
         new: list[Tensor] = []
@@ -65,9 +72,7 @@ def _layer(layer: Any, x: Tensor, own: Any, text: tuple[Tensor, ...], heard: Ten
     attention, cross = layer.self_attn, layer.encoder_attn
     shape = (x.shape[0], x.shape[1], attention.num_heads, attention.head_dim)
     normed = layer.self_attn_layer_norm(x)
-    query, key, value = (
-        each(normed).reshape(shape) for each in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )
+    query, key, value = (each(normed).reshape(shape) for each in (attention.q_proj, attention.k_proj, attention.v_proj))
     mixed, keys, values = torch_attention(query, key, value, own)
     x = x + attention.out_proj(mixed)
     query = cross.q_proj(layer.encoder_attn_layer_norm(x)).reshape(shape).transpose(1, 2)

@@ -40,12 +40,14 @@ def table_of(tokenizer: Any, name: str) -> Table:
     elif model["type"] == "WordLevel":
         words = model["vocab"]
         count = max(words.values()) + 1
-        pieces = ["\0"] * count  # a number without a word matches no text
+        listed = ["\0"] * count  # a number without a word matches no text
         for word, number in words.items():
-            pieces[number] = word
-        table = Table("words", tuple(pieces), words[model["unk_token"]], last)
+            listed[number] = word
+        table = Table("words", tuple(listed), words[model["unk_token"]], last)
     else:
-        raise SidemanError(f"{name}: its tokenizer is of the kind {model['type']}; Unigram and WordLevel are understood")
+        raise SidemanError(
+            f"{name}: its tokenizer is of the kind {model['type']}; Unigram and WordLevel are understood"
+        )
     for lower in (False, True):
         for letters in (False, True):
             tried = Table(table.kind, table.pieces, table.unknown, table.end, table.scores, lower, letters)

@@ -1,7 +1,7 @@
 """Weights of a few bits, in the layout of com.microsoft.MatMulNBits.
 
-A row's weights are cut into blocks with a scale each: w = scale * (q - middle), the block's largest weight at the end of
-the range, the others rounded to the nearest.
+A row's weights are cut into blocks with a scale each: w = scale * (q - middle), the block's largest weight at the end
+of the range, the others rounded to the nearest.
 """
 
 from __future__ import annotations
@@ -42,8 +42,7 @@ def packed(numbers: NDArray[np.uint8], bits: int) -> NDArray[np.uint8]:
     """[N, blocks, block * bits / 8]: of two numbers of four bits the first is the lower half of a byte."""
     if bits == 8:
         return numbers
-    result: NDArray[np.uint8] = numbers[..., 0::2] | (numbers[..., 1::2] << 4)
-    return result
+    return (numbers[..., 0::2] | (numbers[..., 1::2] << 4)).astype(np.uint8)
 
 
 def dense(numbers: NDArray[np.uint8], scales: NDArray[np.float32], bits: int) -> NDArray[Any]:

@@ -18,6 +18,7 @@ from bridge.set import new_seed
 from engines.errors import SidemanError
 
 if TYPE_CHECKING:
+    from engines.musicgen.delay import Codes
     from engines.musicgen.direction import Direction
     from engines.musicgen.generator import Generator, Take
     from engines.musicgen.model import MusicgenModel
@@ -47,10 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--direction", action="append", default=[], metavar="FILE[,KEY=VALUE...]",
                         help=f"steer by this; keys: {', '.join(KEYS)}; may be given several times")  # fmt: skip
     parser.add_argument("--strengths", type=float, nargs="+", metavar="X",
-                        help="make it once at each: factors of the coefficients, which are then 1 unless given")  # fmt: skip
+                        help="once at each: factors of the coefficients, 1 unless given")  # fmt: skip
     steering = parser.add_argument_group("steering", "for directions that do not say their own")
     steering.add_argument("--coefficient", type=float, metavar="C", help=f"default: {COEFFICIENT:g}")
-    steering.add_argument("--units", default="raw", choices=("raw", "rms"), help="of coefficients; rms: of the residual")
+    steering.add_argument("--units", default="raw", choices=("raw", "rms"), help="rms: of the residual")
     steering.add_argument("--layers", default="all", choices=("all", "top", "weighted"), help="default: all")
     steering.add_argument("--top", type=int, default=16, metavar="K", help="layers of --layers top; default: 16")
     steering.add_argument("--schedule", default="constant", metavar="NAME",
@@ -85,19 +86,23 @@ class Given:
         own = self.settings
         try:
             selection = Selection(
-                own["layers"], int(own["top"]), float(own.get("base", 1.0)), float(own.get("exponent", 0.95)),  # type: ignore[arg-type]
+                own["layers"], int(own["top"]), float(own.get("base", 1.0)),  # type: ignore[arg-type]
+                float(own.get("exponent", 0.95)),
             )  # fmt: skip
             chance = float(own["inject"])
         except ValueError as error:
             raise SidemanError(f"--direction: {error}; numbers are written like 0.5") from error
         schedule = parsed(own["schedule"])
         coefficient = self.coefficient * strength
-        return fader(self.direction, coefficient, selection, own["units"], schedule, chance)  # type: ignore[arg-type]
+        return fader(
+            self.direction, coefficient, selection, units=own["units"], schedule=schedule, inject_chance=chance,  # type: ignore[arg-type]
+        )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
     """Make the takes and write them. Raises SidemanError."""
     from engines.bundle import Bundle, find
+    from engines.musicgen.generator import Generator
     from engines.musicgen.model import MusicgenModel
     from engines.musicgen.sampling import Settings
 
@@ -114,11 +119,15 @@ def run(args: argparse.Namespace) -> int:
     if not args.prompt.strip():
         print("sideman: no prompt: it plays what comes to its mind", file=sys.stderr)
     begun = _begun(args, model)
-    before = 0 if begun is None else begun.shape[1]
-    frames = before + max(1, round(args.seconds * model.shape.frame_rate_hz))
-    _write(args, model, named, settings, frames, begun)
+    new = max(1, round(args.seconds * model.shape.frame_rate_hz))
+    for first in range(0, len(named), TOGETHER):
+        group = named[first : first + TOGETHER]
+        takes = [take for _, take in group]
+        frames = new + (0 if begun is None else begun.shape[1])
+        generator = Generator(model, takes, settings, frames=frames, steer_both=args.steer_both).begin(begun)
+        _write([path for path, _ in group], generator, begun, args.new_only)
     files = ", ".join(str(path) for path, _ in named)
-    print(f"{files}: {(frames - before) / model.shape.frame_rate_hz:.2f} s of {bundle.manifest.name}, seed {seed}")
+    print(f"{files}: {new / model.shape.frame_rate_hz:.2f} s of {bundle.manifest.name}, seed {seed}")
     return 0
 
 
@@ -180,7 +189,7 @@ def _given(args: argparse.Namespace, text: str, model: MusicgenModel) -> Given:
     return Given(direction, coefficient, settings)
 
 
-def _begun(args: argparse.Namespace, model: MusicgenModel):  # type: ignore[no-untyped-def]  # numpy loads late
+def _begun(args: argparse.Namespace, model: MusicgenModel) -> Codes | None:
     """Codes of the sound that is continued: as much of its end as there is room for; None without one."""
     from engines.musicgen.wav import read_sound
 
@@ -196,29 +205,24 @@ def _begun(args: argparse.Namespace, model: MusicgenModel):  # type: ignore[no-u
     return codes
 
 
-def _write(args: argparse.Namespace, model: MusicgenModel, named, settings, frames: int, begun) -> None:  # type: ignore[no-untyped-def]
-    """Make all takes, some at a time, and write each."""
+def _write(paths: Sequence[Path], generator: Generator, begun: Codes | None, new_only: bool) -> None:
+    """Make takes side by side, and write each into its file, behind what it continues."""
     import numpy as np
 
-    from engines.musicgen.generator import Generator
     from engines.musicgen.wav import write_sound
 
-    for first in range(0, len(named), TOGETHER):
-        group = named[first : first + TOGETHER]
-        generator = Generator(model, [take for _, take in group], settings, frames=frames, steer_both=args.steer_both)
-        made = np.stack(list(_shown(generator.begin(begun), frames)), axis=-1)
-        for (path, _), codes in zip(group, made, strict=True):
-            whole = codes if begun is None else np.concatenate([begun, codes], axis=1)
-            sound = model.codec.sound(whole)
-            old = 0 if begun is None or not args.new_only else begun.shape[1] * model.shape.hop
-            write_sound(path, sound[old:], model.shape.rate_hz)
+    made, model = np.stack(list(_shown(generator)), axis=-1), generator.model
+    for path, codes in zip(paths, made, strict=True):
+        sound = model.codec.sound(codes if begun is None else np.concatenate([begun, codes], axis=1))
+        old = 0 if begun is None or not new_only else begun.shape[1] * model.shape.hop
+        write_sound(path, sound[old:], model.shape.rate_hz)
 
 
-def _shown(generator: Generator, frames: int):  # type: ignore[no-untyped-def]
+def _shown(generator: Generator) -> Iterator[Codes]:
     """The frames, with how far it is shown now and then if it takes long and somebody watches."""
     watched, shown_s = sys.stderr.isatty(), time.monotonic()
     for number, frame in enumerate(generator.made(), start=1):
         if watched and time.monotonic() - shown_s > PROGRESS_S:
             shown_s = time.monotonic()
-            print(f"\rframe {number} of {frames}", end="", file=sys.stderr, flush=True)
+            print(f"\rframe {number} of {generator.frames}", end="", file=sys.stderr, flush=True)
         yield frame

@@ -19,6 +19,7 @@ from engines.musicgen.model import MusicgenModel, Prompt
 from engines.musicgen.sampling import Settings, guided, sampled
 from engines.musicgen.steering import Steering
 
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Take:
     """One of the things that are made at once."""

@@ -21,7 +21,7 @@ GUIDANCE_MAX = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """temperature 0 takes the likeliest; top_k 0 and top_p 1 are off; guidance 1 asks no second time without the text."""
+    """temperature 0 takes the likeliest; top_k 0 and top_p 1 are off; guidance 1 asks only with the text."""
 
     temperature: float = 1.0
     top_k: int = 250
@@ -37,9 +37,7 @@ class Settings:
                 raise SidemanError(f"{name} is {value}; it goes from {low:g} to {high:g}")
 
 
-def guided(
-    conditioned: NDArray[np.float32], unconditioned: NDArray[np.float32], scale: float
-) -> NDArray[np.float32]:
+def guided(conditioned: NDArray[np.float32], unconditioned: NDArray[np.float32], scale: float) -> NDArray[np.float32]:
     """Logits of any shape."""
     return unconditioned + np.float32(scale) * (conditioned - unconditioned)
 

@@ -1,11 +1,12 @@
 """How strongly a direction acts over time: a factor for each step, and a gate that opens now and then.
 
-A step is one column of codes, a fiftieth of a second in MusicGen. The counter of steps always advances, whether the gate
-opens or not; a gate is drawn once a step for all layers, from the seeded stream, so that a take can be made again.
+A step is one column of codes, a fiftieth of a second in MusicGen. The counter of steps always advances, whether the
+gate opens or not; a gate is drawn once a step for all layers, from the seeded stream, so that a take can be made again.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -52,7 +53,7 @@ def pointed(points: Sequence[tuple[float, float]]) -> Schedule:
     if not points or not np.isfinite(np.array(points)).all():
         raise SidemanError("a schedule of points is written step:factor,step:factor,... with plain numbers")
     steps, factors = zip(*points, strict=True)
-    if any(late <= early for early, late in zip(steps[:-1], steps[1:], strict=True)):
+    if any(late <= early for early, late in itertools.pairwise(steps)):
         raise SidemanError("the steps of a schedule's points must rise")
     return lambda step: float(np.interp(step, steps, factors))
 
@@ -62,7 +63,10 @@ def parsed(text: str, decay: float = DECAY, steps: int = STEPS) -> Schedule:
     if ":" not in text:
         return named(text, decay, steps)  # type: ignore[arg-type]  # it says itself what it does not know
     try:
-        points = [(float(step), float(factor)) for step, factor in (each.split(":") for each in text.replace("/", ",").split(","))]
+        points = [
+            (float(step), float(factor))
+            for step, factor in (each.split(":") for each in text.replace("/", ",").split(","))
+        ]
     except ValueError as error:
         raise SidemanError(f"the schedule {text[:40]!r} is not written like 0:0,500:1 (step:factor)") from error
     return pointed(points)

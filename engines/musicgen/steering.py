@@ -49,7 +49,7 @@ class Fader:
 
 
 def fader(
-    direction: Direction, coefficient: float, selection: Selection | None = None, units: Units = "raw",
+    direction: Direction, coefficient: float, selection: Selection | None = None, *, units: Units = "raw",
     schedule: Schedule | None = None, inject_chance: float = 1.0,
 ) -> Fader:  # fmt: skip
     """A direction with its settings. Raises SidemanError for a coefficient that is no number."""

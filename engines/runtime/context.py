@@ -96,7 +96,7 @@ class BufferedGraph(Protocol):
 
 
 class CopiedGraph:
-    """A graph that cannot write in place (TorchScript, a module): it hands the buffers back, last, and they are copied."""
+    """A graph that cannot write in place (TorchScript, a module): its buffers come back, last, and are copied."""
 
     def __init__(self, graph: Graph, buffers: Mapping[str, NDArray[np.float32]]) -> None:
         self._graph, self._buffers = graph, buffers
