@@ -42,8 +42,8 @@ def _save(folder: Path, size: str, channels: int, causal: bool) -> None:
     )  # fmt: skip
     decoder = transformers.MusicgenDecoderConfig(
         vocab_size=VOCABULARY, num_hidden_layers=layers, hidden_size=width, num_attention_heads=heads,
-        ffn_dim=4 * width, num_codebooks=books, audio_channels=channels, pad_token_id=VOCABULARY, bos_token_id=VOCABULARY,
-        max_position_embeddings=400,
+        ffn_dim=4 * width, num_codebooks=books, audio_channels=channels, pad_token_id=VOCABULARY,
+        bos_token_id=VOCABULARY, max_position_embeddings=400,
     )  # fmt: skip
     torch.manual_seed(5)
     config = transformers.MusicgenConfig(
