@@ -1,8 +1,8 @@
 """How fast a decoder of MusicGen's shape steps here: ours against transformers, and against the memory's own limit.
 
 Timing needs no trained weights, so they are random. A step reads all weights once and the context's keys and values;
-the time that this many bytes take to be read, measured in the same run, is what no step can be quicker than. Where others
-keep the machine busy the CPU's time of a step on one thread says more than the clock's.
+the time that this many bytes take to be read, measured in the same run, is what no step can be quicker than. Where
+others keep the machine busy, the CPU's time of a step on one thread says more than the clock's.
 
     python -m export.musicgen_bench [small|medium|large] [--threads 1 2] [--context 300] [--theirs fp32 bf16]
 """
