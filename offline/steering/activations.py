@@ -7,7 +7,6 @@ interrupted, reads only what is new.
 from __future__ import annotations
 
 import hashlib
-import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.errors import SidemanError
 from offline.steering.codes import codes_of, condition, delayed, read_sound
 from offline.steering.examples import Clip
 from offline.steering.model import Model
+from offline.steering.progress import told
 from offline.steering.residual import watched
 
 if TYPE_CHECKING:
@@ -69,14 +70,14 @@ class Activations:
             text = condition(self.model, self.prompt) if missing else None
             for group, sounds in self._batches(missing, batch):
                 pooled, squares = self._heard(torch.from_numpy(sounds).to(self.model.device), text)
+                if not squares.isfinite().all():
+                    raise SidemanError(f"--model {self.model.name}: its activations are not finite numbers")
                 for clip, own, square in zip(group, pooled, squares, strict=True):
                     part = self._file(clip).with_suffix(".part")
                     save_file({"pooled": own.contiguous(), "squares": square.contiguous()}, part)
                     part.replace(self._file(clip))
                 done += len(group)
-                if sys.stderr.isatty() or done == len(missing):
-                    end = "\n" if done == len(missing) else ""
-                    print(f"\r{done}/{len(missing)} clips heard", end=end, file=sys.stderr, flush=True)
+                told(f"{done}/{len(missing)} clips heard", done == len(missing), logged=done % 100 < len(group))
         return done
 
     def layer(self, clips: Sequence[Clip], number: int) -> NDArray[np.float64]:

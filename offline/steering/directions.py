@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +18,7 @@ from offline.steering.activations import Activations
 from offline.steering.concepts import Concept, file_name
 from offline.steering.examples import Clip, Examples, examples_of
 from offline.steering.linear import random
+from offline.steering.progress import told
 from offline.steering.search import Found, Part, Plan, search
 from offline.steering.targets import MEASURES
 from offline.steering.work import Work
@@ -121,9 +121,7 @@ def _searched(
         best = max(float(np.mean(one.validation)) for one in layer.values())
         left_s = (time.monotonic() - started) / max(1, made) * (len(chosen) - len(found))
         line = f"layer {number}: {MEASURES[plan.task][0]} {best:.3f}, {left_s / 60:.0f} min left"
-        if sys.stderr.isatty() or len(found) == len(chosen):
-            end = "\n" if len(found) == len(chosen) else ""
-            print(f"\r{line:<60}", end=end, file=sys.stderr, flush=True)
+        told(line, len(found) == len(chosen))
     return found
 
 
@@ -145,10 +143,10 @@ def _composed(
             for layer, one in each.items():
                 vectors[layer], scores[layer] = one.vectors[number], one.validation[number]
             layers = {str(layer): {"test": one.test[number], **one.detail} for layer, one in each.items()}
-            told = msgspec.structs.replace(
+            own = msgspec.structs.replace(
                 about, concept=name, method=method, scores=tuple(scores.tolist()), made={**about.made, "layers": layers}
             )
-            yield Direction(told, vectors, scale)
+            yield Direction(own, vectors, scale)
 
 
 def _table(found: dict[int, Layer], wanted: Wanted, examples: Examples, about: About) -> str:

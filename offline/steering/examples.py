@@ -39,11 +39,10 @@ class Examples:
 
 
 def examples_of(folder: Path, concept: Concept, count: int, seed: int) -> Examples:
-    """So many clips to train on at most, and half as many in each other split, classes alike; for a binary concept
-    half of them are others.
+    """So many clips to train on at most, and half as many in each other split; as many of each class where there are.
 
     Raises SidemanError for a set that is damaged, or has too little of the concept.
-    """  # fmt: skip
+    """
     kind, index = KINDS[concept.kind], folder / INDEX_FILE
     rows = _read(index, kind.column, kind.set, kind.number)
     values: list[Class] = sorted({row["label"] for row in rows}, key=lambda value: (isinstance(value, str), value))

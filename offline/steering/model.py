@@ -89,16 +89,31 @@ def _pretrained(name: str, kind: Any, **options: Any) -> Any:
         raise SidemanError(f"--model {name} has no config.json; give the folder that from_pretrained would read")
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+    where, alone = (str(folder) if local else name), local or not _hub_answers()
     try:
-        config = AutoConfig.from_pretrained(str(folder) if local else name)
+        config = AutoConfig.from_pretrained(where, local_files_only=alone)
         if config.model_type != "musicgen":
             raise SidemanError(f"--model {name} is a {config.model_type}; steering reads models of the type musicgen")
-        return kind.from_pretrained(str(folder) if local else name, **options)
+        return kind.from_pretrained(where, local_files_only=alone, **options)
     except (OSError, ValueError, RuntimeError) as error:  # what transformers raises for all that is not there
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if local:
             raise SidemanError(f"--model {name} cannot be read: {first:.200}") from error
         raise SidemanError(
-            f"--model {name} cannot be fetched from the hub and is no folder here; with a network elsewhere, "
+            f"--model {name} is no folder here and cannot be fetched from the hub; where there is a network, "
             f"`hf download {name} --local-dir FOLDER` makes the folder that --model takes"
         ) from error
+
+
+def _hub_answers() -> bool:
+    """Whether the hub's name is known here: its own library asks six times, for half a minute, before it gives up."""
+    import socket
+    from urllib.parse import urlsplit
+
+    from huggingface_hub import constants
+
+    try:
+        socket.getaddrinfo(urlsplit(constants.ENDPOINT).hostname, 443)
+    except OSError:
+        return False
+    return True

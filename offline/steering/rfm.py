@@ -63,13 +63,14 @@ def fit(
     metric: torch.Tensor | None = None
     best: RfmFit | None = None
     for iteration in range(config.iterations + 1):
-        distance = distances(x, x, metric).fill_diagonal_(0.0)
+        moved = x if metric is None else x @ metric
+        distance = distances(x, moved, x, moved).fill_diagonal_(0.0)
         bandwidth = config.bandwidth * median(distance)
         kernel = _kernel(distance, bandwidth, config.exponent)
         kernel.diagonal().add_(config.regularisation)
         weights = torch.linalg.solve(kernel, y)
-        predict = _predictor(x, weights, metric, bandwidth, config.exponent)
-        metric = agop(x, weights, distance, metric, bandwidth=bandwidth, config=config)
+        predict = _predictor(x, moved, weights, metric, bandwidth=bandwidth, exponent=config.exponent)
+        metric = agop(moved, weights, distance, bandwidth, config)
         value = score(predict(x_val))
         if best is None or value > best.score:
             best = RfmFit(metric, value, iteration, predict)  # its AGOP, until its eigenvectors are needed
@@ -79,10 +80,9 @@ def fit(
     return replace(best, components=vectors[:, -components:].flip(1))
 
 
-def distances(x: torch.Tensor, z: torch.Tensor, metric: torch.Tensor | None) -> torch.Tensor:
-    """[n, m] distances between x [n, d] and z [m, d] under a metric [d, d], or none."""
-    left, right = (x, z) if metric is None else (x @ metric, z @ metric)
-    square = (left * x).sum(1)[:, None] - 2.0 * left @ z.T + (right * z).sum(1)[None, :]
+def distances(x: torch.Tensor, moved_x: torch.Tensor, z: torch.Tensor, moved_z: torch.Tensor) -> torch.Tensor:
+    """[n, m] distances between x [n, d] and z [m, d] under a metric M; moved_x, moved_z: x M and z M."""
+    square = (moved_x * x).sum(1)[:, None] - 2.0 * moved_x @ z.T + (moved_z * z).sum(1)[None, :]
     return square.clamp_(min=0.0).sqrt_()
 
 
@@ -95,17 +95,11 @@ def median(distance: torch.Tensor) -> float:
 
 
 def agop(
-    x: torch.Tensor,
-    weights: torch.Tensor,
-    distance: torch.Tensor,
-    metric: torch.Tensor | None,
-    *,
-    bandwidth: float,
-    config: RfmConfig,
+    moved: torch.Tensor, weights: torch.Tensor, distance: torch.Tensor, bandwidth: float, config: RfmConfig
 ) -> torch.Tensor:
     """Average gradient outer product [d, d] of sum_i weights_i K(x_i, .) at each x, over its largest entry.
 
-    distance: [n, n] between the x under the metric
+    moved: [n, d], x M; distance: [n, n] between the x under M
     Centred, each output's own mean gradient is taken; xrfm takes that of all outputs together, which is zero where the
     targets of the classes sum to the same everywhere.
     """
@@ -114,8 +108,7 @@ def agop(
     slope = distance.clamp(min=DUPLICATE).pow_(config.exponent - 2.0)
     slope *= _kernel(distance, bandwidth, config.exponent) * (-config.exponent / bandwidth**config.exponent)
     slope *= distance >= DUPLICATE  # the kernel has a kink at itself, where a gradient would be anything
-    moved = x if metric is None else x @ metric
-    total = torch.zeros(x.shape[1], x.shape[1], dtype=x.dtype, device=x.device)
+    total = torch.zeros(moved.shape[1], moved.shape[1], dtype=moved.dtype, device=moved.device)
     for column in weights.T:  # one output after the other: all of them at once do not fit in memory
         pull = slope * column[:, None]
         gradients = pull.sum(0)[:, None] * moved - pull.T @ moved
@@ -126,10 +119,17 @@ def agop(
 
 
 def _predictor(
-    x: torch.Tensor, weights: torch.Tensor, metric: torch.Tensor | None, bandwidth: float, exponent: float
+    x: torch.Tensor,
+    moved: torch.Tensor,
+    weights: torch.Tensor,
+    metric: torch.Tensor | None,
+    *,
+    bandwidth: float,
+    exponent: float,
 ) -> Callable[[torch.Tensor], torch.Tensor]:
     def predict(z: torch.Tensor) -> torch.Tensor:
-        return _kernel(distances(z, x, metric), bandwidth, exponent) @ weights
+        distance = distances(z, z if metric is None else z @ metric, x, moved)
+        return _kernel(distance, bandwidth, exponent) @ weights
 
     return predict
 
