@@ -7,8 +7,9 @@ interrupted, reads only what is new.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,7 +74,7 @@ class Activations:
                 if not squares.isfinite().all():
                     raise SidemanError(f"--model {self.model.name}: its activations are not finite numbers")
                 for clip, own, square in zip(group, pooled, squares, strict=True):
-                    part = self._file(clip).with_suffix(".part")
+                    part = self._file(clip).with_suffix(f".{os.getpid()}.part")  # another training may hear it too
                     save_file({"pooled": own.contiguous(), "squares": square.contiguous()}, part)
                     part.replace(self._file(clip))
                 done += len(group)
@@ -81,21 +82,23 @@ class Activations:
         return done
 
     def layer(self, clips: Sequence[Clip], number: int) -> NDArray[np.float64]:
-        """[clips * tokens, d] of one layer: a clip's tokens one after the other."""
-        from safetensors import safe_open
-
-        found = []
-        for clip in clips:
-            with safe_open(self._file(clip), framework="numpy") as file:
-                found.append(np.asarray(file.get_slice("pooled")[:, number], np.float64))
-        return np.concatenate(found)
+        """[clips * tokens, d] of one layer: a clip's tokens in a row. Raises SidemanError for a damaged file."""
+        found = [self._kept(clip, lambda file: file.get_slice("pooled")[:, number]) for clip in clips]
+        return np.concatenate(found).astype(np.float64)
 
     def scale(self, clips: Sequence[Clip]) -> NDArray[np.float32]:
         """[layers]: root mean square length of the residual stream, over all positions of the clips."""
-        from safetensors.numpy import load_file
+        squares = [self._kept(clip, lambda file: file.get_tensor("squares")) for clip in clips]
+        return np.sqrt(np.mean(squares, axis=0, dtype=np.float64)).astype(np.float32)
 
-        squares = np.mean([load_file(self._file(clip))["squares"] for clip in clips], axis=0, dtype=np.float64)
-        return np.sqrt(squares).astype(np.float32)
+    def _kept(self, clip: Clip, take: Callable[[Any], NDArray[np.float32]]) -> NDArray[np.float32]:
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self._file(clip), framework="numpy") as file:
+                return take(file)
+        except SafetensorError as error:
+            raise SidemanError(f"{self._file(clip)} is damaged; remove it, and the clip is heard again") from error
 
     def _file(self, clip: Clip) -> Path:
         return self.folder / f"{clip.row:06}.safetensors"

@@ -33,15 +33,18 @@ class Work:
         file.write_text(text, "utf-8")
 
     def layer(self, number: int) -> dict[Method, Found] | None:
-        """What was found for a layer, if it was finished."""
-        from safetensors import safe_open
+        """What was found for a layer, if it was finished. Raises SidemanError for a damaged file."""
+        from safetensors import SafetensorError, safe_open
 
         file = self._file(number)
         if not file.is_file():
             return None
-        with safe_open(file, framework="numpy") as opened:
-            told = json.loads(opened.metadata()["found"])
-            return {method: Found(vectors=opened.get_tensor(method), **told[method]) for method in told}
+        try:
+            with safe_open(file, framework="numpy") as opened:
+                told = json.loads(opened.metadata()["found"])
+                return {method: Found(vectors=opened.get_tensor(method), **told[method]) for method in told}
+        except (SafetensorError, ValueError, KeyError, TypeError) as error:
+            raise SidemanError(f"{file} is damaged; remove it, and its layer is searched again") from error
 
     def keep(self, number: int, found: dict[Method, Found]) -> None:
         """Write what was found for a layer, whole or not at all."""

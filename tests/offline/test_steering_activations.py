@@ -160,6 +160,15 @@ def test_what_was_heard_is_not_heard_again(model: Model, clips: list[Clip], tmp_
     assert Activations(replace(model, hash="0" * 64), tmp_path, "data").read(clips[:1], batch=8) == 1
 
 
+def test_a_damaged_file_is_named(model: Model, clips: list[Clip], tmp_path: Path) -> None:
+    own = Activations(model, tmp_path, "data")
+    own.read(clips[:1], batch=1)
+    file = next(tmp_path.rglob("*.safetensors"))
+    file.write_bytes(file.read_bytes()[:50])
+    with pytest.raises(SidemanError, match=r"000000\.safetensors is damaged; remove it"):
+        own.layer(clips[:1], 0)
+
+
 def test_a_batch_changes_nothing(model: Model, clips: list[Clip], tmp_path: Path) -> None:
     alone, together = Activations(model, tmp_path / "1", "data"), Activations(model, tmp_path / "5", "data")
     alone.read(clips, batch=1)
