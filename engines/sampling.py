@@ -26,7 +26,10 @@ def shaped(
         scaled /= temperature
     p: NDArray[np.float64] = np.exp(scaled)
     if 0 < top_k < p.shape[0]:
-        p[np.argsort(-p, kind="stable")[top_k:]] = 0.0
+        least = np.partition(p, -top_k)[-top_k]
+        cut = p < least
+        cut[np.flatnonzero(p == least)[top_k - int((p > least).sum()) :]] = True  # of equals the first ones stay
+        p[cut] = 0.0
     p /= p.sum()
     if top_p < 1.0:
         order = np.argsort(-p, kind="stable")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
+
+import msgspec
 
 from engines.errors import SidemanError
 from engines.musicgen.tokens import Table, Tokens
@@ -48,11 +51,10 @@ def table_of(tokenizer: Any, name: str) -> Table:
         raise SidemanError(
             f"{name}: its tokenizer is of the kind {model['type']}; Unigram and WordLevel are understood"
         )
-    for lower in (False, True):
-        for letters in (False, True):
-            tried = Table(table.kind, table.pieces, table.unknown, table.end, table.scores, lower, letters)
-            tokens = Tokens(tried)
-            if all(tokens(text) == list(tokenizer(text)["input_ids"]) for text in PROBES):
-                return tried
+    for compose, lower, letters in itertools.product((True, False), (False, True), (False, True)):
+        tried = msgspec.structs.replace(table, compose=compose, lower=lower, letters=letters)
+        tokens = Tokens(tried)
+        if all(tokens(text) == list(tokenizer(text)["input_ids"]) for text in PROBES):
+            return tried
     text = next(text for text in PROBES if Tokens(table)(text) != list(tokenizer(text)["input_ids"]))
     raise SidemanError(f"{name}: its tokenizer reads {text.strip()!r} in a way that is not understood")

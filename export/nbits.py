@@ -16,8 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.errors import SidemanError
-
 BLOCKS = {8: 256, 4: 256}
 """Weights that share a scale, by bits."""
 
@@ -26,13 +24,11 @@ CUT = (1.0, 0.92, 0.84, 0.76, 0.68)
 
 
 def block_of(columns: int, longest: int) -> int:
-    """The longest block, a power of two from 16 on, that a row of so many weights is a multiple of."""
+    """The longest block, a power of two from 16 on, that a row of so many weights is a multiple of; 0: none is."""
     block = longest
     while block > 16 and columns % block:
         block //= 2
-    if columns % block:
-        raise SidemanError(f"a width of {columns} is no multiple of 16, as weights of a few bits ask for; use onnx")
-    return block
+    return 0 if columns % block else block
 
 
 def rounded(weight: NDArray[np.float32], bits: int, block: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

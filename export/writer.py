@@ -58,12 +58,15 @@ class Writer:
         return outputs
 
     def product(self, x: str, weight: Array, bits: int | None = None) -> str:
-        """x [..., K] times a weight float32 [N, K], in the writer's form, or one of so many bits."""
+        """x [..., K] times a weight float32 [N, K], in the writer's form, or one of so many bits.
+
+        A width that no block divides stays in float.
+        """
         bits = self.bits if bits is None else bits
         rows, columns = weight.shape
-        if not bits:
+        block = block_of(columns, BLOCKS[bits]) if bits else 0
+        if not block:
             return self.op("MatMul", x, self.weight(weight.T))
-        block = block_of(columns, BLOCKS[bits])
         numbers, scales = rounded(weight, bits, block)
         return self.op(
             "MatMulNBits", x, self.weight(packed(numbers, bits)), self.weight(scales.reshape(-1)), domain=MICROSOFT,

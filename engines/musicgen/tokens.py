@@ -28,7 +28,8 @@ class Table(msgspec.Struct, frozen=True):
 
     kind: unigram or words; pieces: by number; scores: of unigram, the logarithm of each piece's probability
     unknown, end: numbers of the pieces for what is not known, and for the end (-1: none)
-    lower: capitals are small letters to it; letters: words and marks are apart (else only spaces part words)
+    compose: forms of a letter are one (NFKC); lower: capitals are small letters to it
+    letters: words and marks are apart (else only spaces part words)
     """
 
     kind: Literal["unigram", "words"]
@@ -36,6 +37,7 @@ class Table(msgspec.Struct, frozen=True):
     unknown: int
     end: int
     scores: tuple[float, ...] = ()
+    compose: bool = True
     lower: bool = False
     letters: bool = False
 
@@ -68,7 +70,8 @@ class Tokens:
     def __call__(self, text: str) -> list[int]:
         """The numbers of a text, the end's with them."""
         table = self.table
-        text = unicodedata.normalize("NFKC", text)
+        if table.compose:
+            text = unicodedata.normalize("NFKC", text)
         if table.lower:
             text = text.lower()
         numbers: list[int] = []

@@ -1,4 +1,4 @@
-"""MusicGen folders in the hub's layout: the layer structures of the three sizes, shrunk, with random weights."""
+"""MusicGen folders in the hub's layout, of random weights, few layers, one or two channels, and two kinds of codec."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Any
 
 import pytest
 
-SIZES = {"small": (3, 64, 4), "medium": (6, 96, 6), "large": (6, 128, 8)}
-"""Layers, width, heads: 24, 48, 48 layers of 16, 24, 32 heads of 64 in the real ones."""
-
+LAYERS, WIDTH, HEADS = 3, 64, 4
 VOCABULARY = 64
 
 
@@ -19,20 +17,19 @@ VOCABULARY = 64
 def musicgen_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
     made: dict[Any, Path] = {}
 
-    def folder(size: str = "small", channels: int = 1, causal: bool = False) -> Path:
-        key = (size, channels, causal)
+    def folder(channels: int = 1, causal: bool = False) -> Path:
+        key = (channels, causal)
         if key not in made:
-            made[key] = tmp_path_factory.mktemp(f"musicgen-{size}")
-            _save(made[key], size, channels, causal)
+            made[key] = tmp_path_factory.mktemp("musicgen")
+            _save(made[key], channels, causal)
         return made[key]
 
     return folder
 
 
-def _save(folder: Path, size: str, channels: int, causal: bool) -> None:
+def _save(folder: Path, channels: int, causal: bool) -> None:
     torch = pytest.importorskip("torch", reason="needs the extra train")
     transformers = pytest.importorskip("transformers", reason="needs the extra train")
-    layers, width, heads = SIZES[size]
     books = 4 * channels
     text = transformers.T5Config(vocab_size=_tokenizer(folder), d_model=48, d_kv=12, d_ff=64, num_layers=2, num_heads=4)
     audio = transformers.EncodecConfig(
@@ -41,8 +38,8 @@ def _save(folder: Path, size: str, channels: int, causal: bool) -> None:
         use_conv_shortcut=False,
     )  # fmt: skip
     decoder = transformers.MusicgenDecoderConfig(
-        vocab_size=VOCABULARY, num_hidden_layers=layers, hidden_size=width, num_attention_heads=heads,
-        ffn_dim=4 * width, num_codebooks=books, audio_channels=channels, pad_token_id=VOCABULARY,
+        vocab_size=VOCABULARY, num_hidden_layers=LAYERS, hidden_size=WIDTH, num_attention_heads=HEADS,
+        ffn_dim=4 * WIDTH, num_codebooks=books, audio_channels=channels, pad_token_id=VOCABULARY,
         bos_token_id=VOCABULARY, max_position_embeddings=400,
     )  # fmt: skip
     torch.manual_seed(5)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from engines.bundle import Tensor
-from engines.errors import SidemanError
 from engines.runtime import open_graph
 from export.nbits import BLOCKS, block_of, dense, rounded
 from export.writer import Writer
@@ -45,10 +44,14 @@ def test_the_best_of_some_scales_is_nearer_than_the_largest_weights(monkeypatch:
     assert best < 0.9 * error()
 
 
-def test_a_width_that_no_block_divides_is_refused() -> None:
-    assert (block_of(1024, 256), block_of(192, 256), block_of(48, 64)) == (256, 64, 16)
-    with pytest.raises(SidemanError, match="no multiple of 16"):
-        block_of(20, 64)
+def test_a_width_that_no_block_divides_stays_in_float(tmp_path: Path) -> None:
+    assert [block_of(columns, 256) for columns in (1024, 192, 48, 24)] == [256, 64, 16, 0]
+    weight = np.random.default_rng(0).standard_normal((5, 24)).astype(np.float32)
+    w = Writer(4)
+    shape = (Tensor("x", "float32", (-1, 24)),), (Tensor("y", "float32", (-1, 5)),)
+    w.save(tmp_path / "g.onnx", *shape, [w.product("x", weight)])
+    (said,) = open_graph(tmp_path / "g.onnx", ("x",), ("y",))(x=np.eye(24, dtype=np.float32))
+    np.testing.assert_allclose(said, weight.T, rtol=1e-6)
 
 
 def test_weights_beyond_what_one_file_holds_lie_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
