@@ -32,7 +32,7 @@ SEED_MAX = (1 << 63) - 1
 NAME_PATTERN = r"[a-z][a-z0-9_]{0,31}"
 TEMPO_BPM_LOW, TEMPO_BPM_HIGH = 20.0, 999.0
 
-Runtime = Literal["auto", "int8", "fp32", "torchscript"]
+Runtime = Literal["auto", "int4", "int8", "fp32", "torchscript"]
 Channel = Annotated[int, msgspec.Meta(ge=1, le=16)]
 Pitch = Annotated[int, msgspec.Meta(ge=0, le=127)]
 

@@ -83,7 +83,7 @@ class Engine(Protocol):
     def load(cls, bundle: Bundle | None, runtime: str = "auto") -> Self:
         """Make the engine from its bundle, or from nothing if it needs none.
 
-        runtime: "auto", or one of the bundle's graph variants ("int8", "fp32", "torchscript").
+        runtime: "auto", or one of the bundle's graph variants ("int4", "int8", "fp32", "torchscript").
         Raises SidemanError when it cannot.
         """
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -11,16 +12,21 @@ import msgspec
 from engines.errors import SidemanError
 from engines.musicgen.tokens import Table, Tokens
 
-PROBES = (
+PLAIN = (
     "80s pop track with bassy drums and synth",
     "90s rock song with loud guitars and heavy drums",
     "  A slow, sad Waltz -- in C# minor;   piano & cello (no drums)! ",
     "lo-fi hip hop, 85 bpm",
+    "C",
+)
+"""What has to be read as the model's tokenizer reads it."""
+
+RARE = (
     "caf\u00e9 chanson \u2014 accord\u00e9on, \u00e9t\u00e9",
     "\u97f3\u697d techno 128BPM \U0001f3b5",
     "\ufb01ddle reel",
-    "C",
 )
+"""What should be: every tokenizer has its own way of writing letters of other alphabets."""
 
 
 def table_of(tokenizer: Any, name: str) -> Table:
@@ -51,10 +57,16 @@ def table_of(tokenizer: Any, name: str) -> Table:
         raise SidemanError(
             f"{name}: its tokenizer is of the kind {model['type']}; Unigram and WordLevel are understood"
         )
-    for compose, lower, letters in itertools.product((True, False), (False, True), (False, True)):
-        tried = msgspec.structs.replace(table, compose=compose, lower=lower, letters=letters)
-        tokens = Tokens(tried)
-        if all(tokens(text) == list(tokenizer(text)["input_ids"]) for text in PROBES):
-            return tried
-    text = next(text for text in PROBES if Tokens(table)(text) != list(tokenizer(text)["input_ids"]))
-    raise SidemanError(f"{name}: its tokenizer reads {text.strip()!r} in a way that is not understood")
+    ways = itertools.product((True, False), (False, True), (False, True))
+    tables = [msgspec.structs.replace(table, compose=way[0], lower=way[1], letters=way[2]) for way in ways]
+    good = [each for each in tables if not _misread(each, tokenizer, PLAIN)]
+    if not good:
+        text = _misread(table, tokenizer, PLAIN)[0].strip()
+        raise SidemanError(f"{name}: its tokenizer reads {text!r} in a way that is not understood")
+    return min(good, key=lambda each: len(_misread(each, tokenizer, RARE)))
+
+
+def _misread(table: Table, tokenizer: Any, texts: Sequence[str]) -> list[str]:
+    """Those that the table reads otherwise than the tokenizer."""
+    tokens = Tokens(table)
+    return [text for text in texts if tokens(text) != list(tokenizer(text)["input_ids"])]

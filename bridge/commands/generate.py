@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name in SHORTCUTS:
         parser.add_argument(f"--{name.replace('_', '-')}", metavar="X", help=f"the same as --set {name}=X")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="any parameter of the bundle")
-    parser.add_argument("--runtime", default="auto", choices=("auto", "int8", "fp32", "torchscript"),
+    parser.add_argument("--runtime", default="auto", choices=("auto", "int4", "int8", "fp32", "torchscript"),
                         help="default: auto, the quickest")  # fmt: skip
     songs.add_arguments(parser)
 

@@ -46,7 +46,7 @@ lan = false            # ... or, with true, from phones and other machines too
 [players.drums]
 engine = "drums"
 bundle = "groove"      # a shipped one (`sideman bundles` lists them) or a folder of your own
-runtime = "auto"       # or "int8", "fp32", "torchscript"
+runtime = "auto"       # or "int4", "int8", "fp32", "torchscript"
 outputs = ["midi", "osc"]   # "midi" opens a port of its own, "midi:NAME" plays to one that exists (`sideman ports`);
                             # "audio" is the loudspeaker, which plays anyway while nothing else does (not with --silent)
 channel = 10           # MIDI channel; 10 is the drums'

@@ -54,6 +54,8 @@ def fader(
 ) -> Fader:  # fmt: skip
     """A direction with its settings. Raises SidemanError for a coefficient that is no number."""
     full = steer(direction, coefficient, selection, units)
+    if not np.isfinite(full).all():
+        raise SidemanError(f"the coefficient of {direction.about.concept} is {coefficient:g}, which no number can hold")
     return Fader(direction.about.concept, full, direction.scale, schedule or named("constant"), inject_chance)
 
 

@@ -65,7 +65,10 @@ def test_players_keep_their_order_and_fields() -> None:
         ("[players.system]", "players.system: system is the name of a part of Sideman"),
         ("[players.drums]\nchanel = 3", "players.drums: there is no field chanel; did you mean channel?"),
         ("[players.drums]\nchannel = 17", "players.drums.channel: takes a whole number <= 16, not 17"),
-        ("[players.drums]\nruntime = 'fast'", "players.drums.runtime: takes auto or int8 or fp32 or torchscript"),
+        (
+            "[players.drums]\nruntime = 'fast'",
+            "players.drums.runtime: takes auto or int4 or int8 or fp32 or torchscript",
+        ),
         ("[players.drums]\noutputs = [3]", "players.drums.outputs[0]: takes text"),
         ("[players.drums]\noutputs = ['']", "players.drums.outputs: '' is no output"),
         ("[players.drums.map]\nkik = 36", "players.drums.map: there is no instrument kik; did you mean kick?"),

@@ -118,5 +118,6 @@ def test_a_direction_that_cannot_steer_is_refused(wrong: dict[str, object], says
 
 
 def test_a_coefficient_that_is_no_number_is_refused() -> None:
-    with pytest.raises(SidemanError, match="finite"):
-        fader(made(), float("nan"))
+    for coefficient, says in ((float("nan"), "finite"), (float("inf"), "finite"), (1e300, "no number can hold")):
+        with pytest.raises(SidemanError, match=says), np.errstate(over="ignore"):
+            fader(made(), coefficient, units="rms")
