@@ -67,7 +67,7 @@ def test_players_keep_their_order_and_fields() -> None:
         ("[players.drums]\nchannel = 17", "players.drums.channel: takes a whole number <= 16, not 17"),
         (
             "[players.drums]\nruntime = 'fast'",
-            "players.drums.runtime: takes auto or int4 or int8 or fp32 or torchscript",
+            "players.drums.runtime: takes auto or int4 or int8 or fp32",
         ),
         ("[players.drums]\noutputs = [3]", "players.drums.outputs[0]: takes text"),
         ("[players.drums]\noutputs = ['']", "players.drums.outputs: '' is no output"),
