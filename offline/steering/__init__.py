@@ -1,1 +1,1 @@
-"""Steering: directions in MusicGen's residual stream, found from sound whose music is known."""
+"""Steering: concepts that a model of audio is steered by, from synthesised examples of each."""
