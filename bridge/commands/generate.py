@@ -28,9 +28,7 @@ SHORTCUTS = ("style", "genre", "blend", "density", "temperature", "top_k", "top_
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to make, and into which files."""
-    parser.epilog = (
-        "Sound of a text has options of its own: sideman generate musicgen BUNDLE --prompt TEXT -o FILE.wav"
-    )
+    parser.epilog = "Sound of a text has options of its own: sideman generate musicgen BUNDLE --prompt TEXT -o FILE.wav"
     parser.add_argument("bundle", help="a shipped bundle's name (`sideman bundles`), its folder, or one of loops")
     parser.add_argument("-o", "--output", type=Path, action="append", required=True, metavar="FILE",
                         help=".mid, .jsonl or .wav; may be given several times")  # fmt: skip
