@@ -37,12 +37,22 @@ OWN = {("generate", "musicgen"): "bridge.commands.generate_musicgen"}
 
 OFFLINE = {
     "prepare": (
-        "turn a folder or archive of MIDI files into a dataset",
-        {"drums": "offline.drums.prepare", "notes": "offline.notes.prepare"},
+        "make a data set of MIDI or audio files, or of synthesised examples",
+        {
+            "drums": "offline.drums.prepare",
+            "notes": "offline.notes.prepare",
+            "steering": "offline.steering.prepare",
+            "musicgen": "offline.musicgen.prepare",
+        },
     ),
     "train": (
         "train a model",
-        {"drums": "offline.drums.train", "notes": "offline.notes.train", "steering": "offline.steering.train"},
+        {
+            "drums": "offline.drums.train",
+            "notes": "offline.notes.train",
+            "steering": "offline.steering.train",
+            "codec": "offline.musicgen.codec.train",
+        },
     ),
     "evaluate": (
         "measure checkpoints and bundles against baselines",
@@ -57,6 +67,7 @@ OFFLINE = {
 
 EXTRAS = {
     "train": (
+        "fluidsynth",
         "matplotlib",
         "miditok",
         "onnx",

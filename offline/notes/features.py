@@ -26,14 +26,14 @@ _STEPS_A_BEAT = TICKS_PER_BEAT // STEP_TICKS
 _HELD = np.array(DURATIONS)
 _HELD_EDGES = (2, 3, 4, 5, 8, 9, 16)
 _LEAP_EDGES = (-12, -7, -4, -2, 0, 1, 3, 5, 8, 13)
-_MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
-_MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
+MAJOR = (6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88)
+MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 """How much each degree belongs to a key (Krumhansl and Kessler 1982)."""
 
 
 def _keys() -> NDArray[np.float64]:
     """[24, 12] profiles of the major keys of C to B and of their relative minors; a product with one correlates."""
-    profiles = [np.roll(profile, root) for profile in (_MAJOR, np.roll(_MINOR, -3)) for root in range(12)]
+    profiles = [np.roll(profile, root) for profile in (MAJOR, np.roll(MINOR, -3)) for root in range(12)]
     centred = [profile - profile.mean() for profile in profiles]
     return np.stack([profile / np.linalg.norm(profile) for profile in centred])
 

@@ -1,0 +1,1 @@
+"""MusicGen: audio with prompts, a codec, and models of its codes."""
