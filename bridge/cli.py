@@ -56,7 +56,11 @@ OFFLINE = {
     ),
     "evaluate": (
         "measure checkpoints and bundles against baselines",
-        {"drums": "offline.drums.evaluate", "notes": "offline.notes.evaluate"},
+        {
+            "drums": "offline.drums.evaluate",
+            "notes": "offline.notes.evaluate",
+            "codec": "offline.musicgen.codec.evaluate",
+        },
     ),
     "export": (
         "make a verified bundle from a checkpoint",
