@@ -60,7 +60,7 @@ def key_of(pitch: NDArray[np.int64], weight: NDArray[np.float64]) -> str:
     Correlation with the profiles of Krumhansl and Kessler (1982).
     """
     held = np.bincount(pitch % 12, weight, minlength=12)
-    if np.count_nonzero(held) < 3:
+    if np.count_nonzero(held) < 3 or held.std() == 0.0:
         return ""
     fits = np.array([[np.corrcoef(held, np.roll(profile, root))[0, 1] for root in range(12)]
                      for profile in (MAJOR, MINOR)])  # fmt: skip
@@ -85,14 +85,20 @@ def concept_prompt(row: Row) -> str:
         return f"clicks in {row.signature}"
     played = word_of(ROLE_OF_PROGRAM[row.program])
     if row.pitch is not None:
-        return f"a {NAMES[row.pitch % 12]}{row.pitch // 12 - 1} {played} note"
+        return f"{_one(row.pitch % 12)}{row.pitch // 12 - 1} {played} note"
     root, mode = NAMES[row.root or 0], MODES.get(row.mode or "", row.mode or "")
     if row.interval is not None:
         way = {"up": " up", "down": " down", "together": ""}[row.motion or "together"]
         return f"a {INTERVALS[row.interval - 1]}{way} on {root}, {played}"
     if row.chord is not None:
-        return f"a {root} {CHORDS[row.chord]} {played} chord{INVERSIONS[row.inversion or 0]}"
+        return f"{_one(row.root or 0)} {CHORDS[row.chord]} {played} chord{INVERSIONS[row.inversion or 0]}"
     if row.progression is not None:
         degrees = "-".join(DEGREES[int(degree) - 1] for degree in row.progression.split()[1].split("-"))
         return f"chords {degrees} in {root} {mode}, {played}"
-    return f"a {root} {mode} scale {row.motion}, {played}"
+    return f"{_one(row.root or 0)} {mode} scale {row.motion}, {played}"
+
+
+def _one(pitch_class: int) -> str:
+    """A note with its article: "a C", "an F#"."""
+    name = NAMES[pitch_class]
+    return f"{'an' if name[0] in 'AEF' else 'a'} {name}"

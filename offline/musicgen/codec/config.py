@@ -60,6 +60,8 @@ class CodecConfig:
         in_range(self, {"seed": 0, "patience": 0, "minutes": 0, "lstm_layers": 1})
         if self.codes & (self.codes - 1) or not 2 <= self.codes <= 1 << 14:
             raise SidemanError(f"codes is {self.codes}; it is a power of two from 2 to {1 << 14:,}")
+        if not self.decay:
+            raise SidemanError("decay is 0; it is a share of the training above 0")
         if self.rate_hz % self.hop:
             raise SidemanError(f"rate_hz is {self.rate_hz}; it is a multiple of {self.hop}")
         if self.cut_frames % self.hop or self.cut_frames < 4096:
@@ -79,7 +81,7 @@ class CodecConfig:
             sampling_rate=self.rate_hz, audio_channels=1, num_filters=self.filters, hidden_size=self.width,
             num_lstm_layers=self.lstm_layers, upsampling_ratios=list(RATIOS), codebook_size=self.codes,
             target_bandwidths=[self.codebooks * rate * math.log2(self.codes) / 1000], use_causal_conv=False,
-            use_conv_shortcut=False, normalize=False,
+            use_conv_shortcut=False, normalize=False, pad_mode="constant",
         )  # fmt: skip
 
 
