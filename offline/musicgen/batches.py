@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from offline.data.fluidsynth import Samples, SoundFont, resample, sixteen_bits
+from offline.data.fluidsynth import Samples, SoundFont, find_font, resample, sixteen_bits
 from offline.data.labels import Label
 from offline.data.midi import UnusableError
 from offline.data.split import fingerprint
@@ -124,8 +124,7 @@ def _clips(asked: Asked, batch: Batch, refused: dict[str, str]) -> Iterator[tupl
 
 
 def _songs(asked: Asked, batch: Batch, refused: dict[str, str]) -> Iterator[tuple[Clip, Samples]]:
-    assert asked.font is not None  # noqa: S101 - prepare gives one wherever there are songs
-    with SoundFont(asked.font) as font:
+    with SoundFont(find_font(asked.font)) as font:
         for label, data in zip(batch.labels, batch.data, strict=True):
             try:
                 reading = read_midi(data)

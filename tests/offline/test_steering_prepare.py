@@ -256,3 +256,14 @@ def test_the_published_set_is_read_into_the_same_index(tmp_path: Path, capsys: p
     assert "0 new, 4 there before" in capsys.readouterr().out
     assert prepare(tmp_path / "out", str(tmp_path / "hub"), "--sets", "scales") == 2
     assert "has no .parquet file" in capsys.readouterr().err
+
+
+def test_the_unseen_font_plays_test_clips_alone(font: Path, tmp_path: Path) -> None:
+    import shutil
+
+    other = shutil.copy(font, tmp_path / "other.sf2")
+    words = ["--sets", "chords", "--size", "10", "--rate", "8000", "--unseen-font", str(other)]
+    assert prepare(tmp_path / "out", *words) == 0
+    rows = read_index(tmp_path / "out")
+    splits = {name: Counter(row.split for row in rows if row.font == name) for name in (font.name, "other.sf2")}
+    assert splits == {font.name: {"train": 6, "validation": 2, "test": 2}, "other.sf2": {"test": 2}}
