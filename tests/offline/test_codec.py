@@ -131,7 +131,7 @@ def test_a_trained_codec_is_read_by_transformers_and_judged(tmp_path: Path, caps
         torch.testing.assert_close(theirs.audio_codes[0], codes.transpose(0, 1))
         torch.testing.assert_close(theirs.audio_values, ours.decoder(ours.quantizer.decode(codes)))
     assert codes.shape == (4, 2, 50)
-    assert len(codes[0].unique()) > 1
+    assert len(codes.unique()) > 1
     capsys.readouterr()
     words = ["evaluate", "codec", str(data), "--codec", str(run), "--split", "test", "--cuts", "2", "--seconds", "1"]
     assert main([*words, "-o", str(tmp_path / "figures")]) == 0

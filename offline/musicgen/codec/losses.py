@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 SCALES = ((256, 24), (512, 40), (1024, 64), (2048, 80))
 """(window in frames, mel bands); windows overlap by three quarters."""
-FLOOR = 1e-3
+FLOOR = 5e-3
+"""Of a magnitude before its logarithm is taken, -46 dB: below it the gradient would be all about silence."""
 LOWEST_HZ = 30.0
 
 
@@ -57,8 +58,13 @@ class MelLoss:
 
 
 def time_loss(made: Tensor, real: Tensor) -> Tensor:
-    """Mean distance of waveforms [B, N], relative to the mean of the real ones."""
-    return (made - real).abs().mean() / real.abs().mean().clamp_min(1e-3)
+    """Distance of waveforms [B, N]: mean and power of the error, each relative to the real ones'; silence is 2.
+
+    EnCodec has the mean alone; the power is what a codec that begins with silence first finds a way to lower.
+    """
+    error = made - real
+    mean = error.abs().mean() / real.abs().mean().clamp_min(1e-3)
+    return mean + error.pow(2).mean() / real.pow(2).mean().clamp_min(1e-6)
 
 
 def si_sdr_db(made: Tensor, real: Tensor) -> Tensor:

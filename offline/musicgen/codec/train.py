@@ -102,13 +102,15 @@ def trainer(
     """The trainer of a codec, on clips to learn from and to judge by: by the training's loss, with codes."""
     import torch
 
+    from offline.musicgen.codec.beginning import begin_weights
     from offline.musicgen.codec.data import Cuts, fixed_cuts
     from offline.musicgen.codec.losses import MelLoss, si_sdr_db, time_loss
     from offline.musicgen.codec.network import CodecNetwork
 
     learn, judge = clips
     torch.manual_seed(config.seed)
-    network = CodecNetwork(config)
+    network = CodecNetwork(config).to(device)
+    begin_weights(network.model, Cuts(data, learn, config, 0, device).batch(0))
     mel = MelLoss(config.rate_hz, device)
     held = torch.from_numpy(fixed_cuts(data, judge, config.judged, config.cut_frames)[0])[:, None].to(device)
 
@@ -122,7 +124,10 @@ def trainer(
             )
 
     def loss(model: nn.Module, batch: Tensor) -> Tensor:
-        made, distance, _ = model(batch)
+        made, distance, codes = model(batch)
+        if codes is None:  # the logarithms of near silence would drown the waveform, which is to be found first
+            with torch.autocast(device.type, enabled=False):
+                return time_loss(made[:, 0].float(), batch[:, 0])
         return total(made, batch, distance)
 
     def validate(model: nn.Module) -> dict[str, float]:
