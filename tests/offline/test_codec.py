@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from transformers import EncodecModel
 
 from bridge.cli import main
 from engines.errors import SidemanError
 from offline.musicgen.codec import evaluate
+from offline.musicgen.codec.beginning import LOUDNESS, begin_weights
 from offline.musicgen.codec.checkpoint import load_codec
 from offline.musicgen.codec.config import PRESETS, CodecConfig
 from offline.musicgen.codec.data import Cuts, clips_of, fixed_cuts
@@ -87,6 +89,19 @@ def test_the_gradient_passes_the_codes_straight_through() -> None:
     torch.testing.assert_close(encoded.grad, weight)
 
 
+def test_a_new_codec_passes_music_on_at_its_strength() -> None:
+    torch.manual_seed(0)
+    model = EncodecModel(PRESETS["quick"].encodec())
+    audio = 0.1 * torch.sin(torch.arange(16_000) * 0.2)[None, None].repeat(2, 1, 1)
+    begin_weights(model, audio)
+    with torch.no_grad():
+        encoded = model.encoder(audio)
+        made = model.decoder(encoded)
+    assert float(encoded.std()) == pytest.approx(1.0, abs=1e-3)
+    assert float(made.std()) == pytest.approx(LOUDNESS, abs=1e-4)
+    assert float(made.mean()) == pytest.approx(0.0, abs=1e-4)
+
+
 def test_losses_measure_what_they_say() -> None:
     mel = MelLoss(RATE_HZ, "cpu")
     tone = torch.sin(2 * torch.pi * 440 * torch.arange(RATE_HZ) / RATE_HZ)[None]
@@ -137,6 +152,7 @@ def test_a_trained_codec_is_read_by_transformers_and_judged(tmp_path: Path, caps
     assert main([*words, "-o", str(tmp_path / "figures")]) == 0
     shown = capsys.readouterr().out
     assert all(way in shown for way in ("codec, 1 of 4 books", "codec without codes", "below 1 kHz", "silence"))
+    assert ("opus" in shown) == ("OPUS" in soundfile.available_subtypes("OGG"))
     assert (tmp_path / "figures" / "codec.csv").is_file()
     assert main(["train", "codec", str(data), "-o", str(run), *QUICK]) == 2
     assert "holds a training already" in capsys.readouterr().err

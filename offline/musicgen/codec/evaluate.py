@@ -146,10 +146,7 @@ def _opus(cuts: Audio, rate_hz: int) -> tuple[Audio | None, float | None, None]:
     for cut in cuts:
         file = io.BytesIO()
         try:
-            soundfile.write(
-                file, cut, rate_hz, format="OGG", subtype="OPUS", compression_level=OPUS_LEVEL,
-                bitrate_mode="CONSTANT",
-            )  # fmt: skip
+            soundfile.write(file, cut, rate_hz, format="OGG", subtype="OPUS", compression_level=OPUS_LEVEL)
         except (RuntimeError, TypeError, ValueError):
             return None, None, None
         size += file.tell()
