@@ -68,8 +68,9 @@ def run(args: argparse.Namespace) -> int:
     refused: dict[str, str] = {}
     old = 0
     for batch, made in each(partial(make, asked), _batches(args), workers):
-        if isinstance(made, UnusableError):
-            raise SidemanError(f"{batch.name}: {made}")
+        if isinstance(made, UnusableError):  # a file kills the process that reads it; which one is not known
+            refused |= dict.fromkeys((label.path for label in batch.labels), str(made))
+            continue
         clips += made.clips
         refused |= made.refused
         old += len(made.clips) * made.old

@@ -26,7 +26,7 @@ from offline.steering.choose import choose
 from offline.steering.index import LABELS, Row
 from offline.steering.recipe import CHORDS, MODES, PROGRESSIONS, Clip, progression_name
 from offline.steering.split import CLICK_SPLIT, PROGRAM_SPLIT, split_of
-from offline.steering.synthesise import QUIET, Made, write_wav
+from offline.steering.synthesise import QUIET, VERSION, Made, begin, write_wav
 
 FOLDERS = {
     "notes": "notes", "intervals": "intervals", "chords": "chords", "scales": "scales",
@@ -50,6 +50,7 @@ def read_syntheory(
     size: clips of each set, chosen as offline/steering/choose.py does; 0 for all
     Raises SidemanError where the copy is incomplete, or a row is not what SynTheory writes.
     """
+    begin(folder, {"version": VERSION, "rate_hz": rate_hz, "source": "syntheory", "fonts": {}})
     rows: list[Row] = []
     new = old = silent = 0
     for name in sets:

@@ -62,7 +62,7 @@ def synthesise(
         "version": VERSION, "rate_hz": rate_hz, "gain": GAIN,
         "fonts": {font.name: _sha256(font) for font in fonts},
     }  # fmt: skip
-    _begin(folder, settings)
+    begin(folder, settings)
     silent = set(_silent(folder))
     wanted = [(font, clip) for font, clips in fonts.items() for clip in clips]
     todo = [
@@ -146,7 +146,8 @@ def write_wav(path: Path, samples: np.ndarray[tuple[int], np.dtype[np.float32]],
     partial_path.replace(path)
 
 
-def _begin(folder: Path, settings: dict[str, object]) -> None:
+def begin(folder: Path, settings: dict[str, object]) -> None:
+    """Write settings.json, or add fonts to it. Raises SidemanError where it says that clips were made otherwise."""
     path = folder / SETTINGS
     if path.is_file():
         try:

@@ -254,6 +254,8 @@ def test_the_published_set_is_read_into_the_same_index(tmp_path: Path, capsys: p
     capsys.readouterr()
     assert prepare(tmp_path / "out", *words) == 0
     assert "0 new, 4 there before" in capsys.readouterr().out
+    assert prepare(tmp_path / "out", *words, "--rate", "16000") == 2
+    assert "begun with another rate" in capsys.readouterr().err
     assert prepare(tmp_path / "out", str(tmp_path / "hub"), "--sets", "scales") == 2
     assert "has no .parquet file" in capsys.readouterr().err
 

@@ -30,11 +30,11 @@ class CodecConfig:
     codebooks: int = 4
     codes: int = 1024  # in a codebook, a power of two
 
-    epochs: int = 120  # of `steps` batches each
+    epochs: int = 160  # of `steps` batches each
     steps: int = 250  # batches in an epoch
-    batch: int = 8  # cuts in a batch
+    batch: int = 4  # cuts in a batch
     cut_frames: int = 8_000  # audio frames of a cut
-    learning_rate: float = 2e-3  # highest
+    learning_rate: float = 5e-4  # highest
     warmup: int = 200
     decay: float = 0.5  # last share of the training in which it falls
     weight_decay: float = 0.01  # AdamW's
@@ -45,7 +45,7 @@ class CodecConfig:
     judged: int = 96  # held-out cuts looked at after an epoch
 
     begin: int = 1000  # steps of waveforms alone, without codes; then the codebooks are begun with k-means
-    forget: float = 0.99  # of a codebook's running means, what stays a step
+    forget: float = 0.995  # of a codebook's running means, what stays a step
     seldom: float = 0.1  # a code used less than so much of its share is begun anew
     time_weight: float = 1.0  # of the waveform's error, relative to its mean
     mel_weight: float = 1.0  # of the mel spectra's
@@ -89,7 +89,7 @@ PRESETS = {
     "small": CodecConfig(),
     "gpu": CodecConfig(
         filters=32, lstm_layers=2, codes=2048, epochs=200, steps=1000, batch=64, cut_frames=16_000,
-        learning_rate=1e-3, begin=2000, precision="fp32",
+        learning_rate=3e-4, begin=2000, precision="fp32",
     ),
     "quick": CodecConfig(
         filters=4, width=16, codes=32, epochs=2, steps=20, batch=2, cut_frames=8000, begin=10, warmup=5, judged=4,
