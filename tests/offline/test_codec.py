@@ -62,7 +62,7 @@ def test_codebooks_find_clusters_and_take_up_those_that_move() -> None:
     def vectors(count: int, shift: float = 0.0) -> torch.Tensor:
         return places[torch.randint(32, (count,))] + shift + 0.01 * torch.randn(count, 16)
 
-    begin(model.quantizer, vectors(2_000))
+    begin(model.quantizer, vectors(2_000), 400)
     known = vectors(400).T[None]
     made, _, codes = quantised(model.quantizer, known, learn=False)
     assert float((made - known).pow(2).mean() / known.pow(2).mean()) < 0.05
@@ -81,7 +81,7 @@ def test_codebooks_find_clusters_and_take_up_those_that_move() -> None:
 def test_the_gradient_passes_the_codes_straight_through() -> None:
     torch.manual_seed(0)
     model = EncodecModel(PRESETS["quick"].encodec())
-    begin(model.quantizer, torch.randn(500, 16))
+    begin(model.quantizer, torch.randn(500, 16), 10)
     encoded = torch.randn(2, 16, 5, requires_grad=True)
     weight = torch.randn(2, 16, 5)
     made, _, _ = quantised(model.quantizer, encoded, learn=False)

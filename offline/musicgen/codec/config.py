@@ -44,9 +44,9 @@ class CodecConfig:
     precision: str = "auto"  # auto, fp32, bf16, fp16
     judged: int = 96  # held-out cuts looked at after an epoch
 
-    begin: int = 1000  # steps of waveforms alone, without codes; then the codebooks are begun with k-means
-    forget: float = 0.995  # of a codebook's running means, what stays a step
-    seldom: float = 0.1  # a code used less than so much of its share is begun anew
+    begin: int = 1500  # steps of waveforms alone, without codes; then the codebooks are begun with k-means
+    forget: float = 0.98  # of a codebook's running means, what stays a step
+    seldom: float = 0.2  # a code used less than so much of its share is begun anew
     time_weight: float = 1.0  # of the waveform's error, relative to its mean
     mel_weight: float = 1.0  # of the mel spectra's
     commit_weight: float = 0.25  # of the encoder's distance from its codes

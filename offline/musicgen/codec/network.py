@@ -66,5 +66,5 @@ class CodecNetwork(nn.Module):
             self.seen[-count:] = vectors[-count:]
             return
         known = torch.cat([self.seen, vectors])
-        begin(self.model.quantizer, known[known.abs().sum(1) > 0])
+        begin(self.model.quantizer, known[known.abs().sum(1) > 0], len(vectors))
         self.seen.zero_()

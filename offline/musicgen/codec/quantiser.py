@@ -63,8 +63,11 @@ def _learn(book: Any, vectors: Tensor, codes: Tensor, forget: float, seldom: flo
     book.embed.copy_(book.embed_avg / book.cluster_size[:, None])
 
 
-def begin(quantiser: Any, vectors: Tensor) -> None:
-    """Begin every codebook with k-means of what the ones before it left over of vectors [N, D]."""
+def begin(quantiser: Any, vectors: Tensor, step: int) -> None:
+    """Begin every codebook with k-means of what the ones before it left over of vectors [N, D].
+
+    step: how many vectors a step of training brings, so that the running means begin as heavy as they will be
+    """
     import torch
 
     left = vectors.float()
@@ -82,7 +85,7 @@ def begin(quantiser: Any, vectors: Tensor) -> None:
             centres = summed / count.clamp_min(1.0)[:, None]
             centres[lone] = left[torch.randint(len(left), (int(lone.sum()),), device=left.device)]
         book.embed.copy_(centres)
-        share = 1.0
+        share = step / size
         book.cluster_size.fill_(share)
         book.embed_avg.copy_(centres * share)
         left = left - centres[book.quantize(left)]
