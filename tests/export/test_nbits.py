@@ -10,6 +10,8 @@ from engines.runtime import open_graph
 from export.nbits import BLOCKS, block_of, dense, rounded
 from export.writer import Writer
 
+pytest.importorskip("onnx", reason="needs the extra train")
+
 
 @pytest.mark.parametrize(("bits", "error"), [(4, 0.16), (8, 0.012)])
 @pytest.mark.parametrize(("rows", "columns"), [(24, 128), (40, 48)])

@@ -7,6 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("soundfile", reason="needs the extra train")
+pytest.importorskip("torch", reason="needs the extra train")
+pytest.importorskip("transformers", reason="needs the extra train")
+
 import soundfile
 import torch
 from transformers import EncodecModel

@@ -7,6 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("symusic", reason="needs the extra train")
+pytest.importorskip("soundfile", reason="needs the extra train")
+pytest.importorskip("pyarrow", reason="needs the extra train")
+
 from symusic import Note, Score, Tempo, Track
 
 from bridge.cli import main

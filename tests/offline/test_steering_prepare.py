@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("pyarrow", reason="needs the extra train")
+pytest.importorskip("scipy", reason="needs the extra train")
+
 from bridge.cli import main
 from engines.errors import SidemanError
 from offline.data import fluidsynth
