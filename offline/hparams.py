@@ -33,7 +33,11 @@ def model_in(folder: Path) -> str | None:
 
 
 def read(
-    folder: Path, model: str, kind: type[K], made_by: str, check: Callable[[dict[str, Any]], object]
+    folder: Path,
+    model: str,
+    kind: type[K],
+    made_by: str,
+    check: Callable[[dict[str, Any]], object] = lambda _: None,
 ) -> dict[str, Any]:
     """A training's hparams.json; "config" is of the kind given.
 

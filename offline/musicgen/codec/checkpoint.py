@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.errors import SidemanError
-from offline.musicgen.codec.config import HPARAMS, read_hparams
+from offline.hparams import HPARAMS
+from offline.musicgen.codec.config import read_hparams
 from offline.trainer import BEST, read_weights
 
 if TYPE_CHECKING:

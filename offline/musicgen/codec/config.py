@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.errors import SidemanError
+from offline import hparams
 from offline.knobs import in_range
 
 if TYPE_CHECKING:
     from transformers import EncodecConfig
 
-HPARAMS = "hparams.json"
 RATIOS = (5, 4, 4, 4)
 """Strides, the decoder's order: 320 frames of 16 kHz to a code frame. The wide ones come first where it costs most."""
 
@@ -99,24 +98,10 @@ PRESETS = {
 
 
 def write_hparams(folder: Path, config: CodecConfig, facts: dict[str, Any]) -> None:
-    """hparams.json: the config, and what a reader of the checkpoint needs to know."""
-    folder.mkdir(parents=True, exist_ok=True)
-    text = json.dumps({"model": "codec", "config": asdict(config), **facts}, indent=1)
-    (folder / HPARAMS).write_text(text + "\n", encoding="utf-8")
+    """See offline.hparams."""
+    hparams.write(folder, "codec", config, facts)
 
 
 def read_hparams(folder: Path) -> dict[str, Any]:
     """hparams.json of a training; "config" is a CodecConfig. Raises SidemanError."""
-    path = folder / HPARAMS
-    try:
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise SidemanError(f"{path} cannot be read; it is made by: sideman train codec") from error
-    if not isinstance(table, dict) or table.get("model") != "codec":
-        raise SidemanError(f"{folder} holds no training of the codec")
-    try:
-        config = CodecConfig(**table["config"])
-        config.check()
-    except (TypeError, KeyError) as error:
-        raise SidemanError(f"{path} is not what this version writes ({error}); train again") from error
-    return {**table, "config": config}
+    return hparams.read(folder, "codec", CodecConfig, "sideman train codec")

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.errors import SidemanError
+from offline.hparams import HPARAMS
 from offline.knobs import changed
 from offline.musicgen.codec.checkpoint import publish
-from offline.musicgen.codec.config import HPARAMS, PRESETS, CodecConfig, read_hparams, write_hparams
+from offline.musicgen.codec.config import PRESETS, CodecConfig, read_hparams, write_hparams
 from offline.trainer import BEST, MAY_CHANGE, Interrupted, Task, Trainer, TrainerConfig, choose_device
 
 if TYPE_CHECKING:
