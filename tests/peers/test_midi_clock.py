@@ -22,8 +22,7 @@ pytestmark = [pytest.mark.jack, pytest.mark.peer]
 BPM = 97.3
 BAR_S = 4 * 60 / BPM
 BAR = 3840
-RMS_MS = 1.0
-"""What a busy machine may do to the phase; `sideman bench --only clock` prints what a quiet one does."""
+RMS_MS = 0.5
 
 
 @pytest.fixture
@@ -110,9 +109,13 @@ def test_a_machine_that_goes_silent_is_held_and_met_again(stage, desk):
     desk.client.connect("jack_midi_clock:mclk_out", "sidemantest:jack_midi_clock")
     stage.wait_for(Trouble, lambda trouble: trouble.text.endswith("is back"))
     back_ns = time.perf_counter_ns()
-    stage.listen(BAR_S)
-    rms_ms, _ = phase_ms(stage, plays, desk.pulses(back_ns + 0.5e9))
-    assert rms_ms < RMS_MS
+    met_ms = []  # in each bar after it came back: a busy machine may take more than one to meet it
+    while not met_ms or (met_ms[-1] >= RMS_MS and len(met_ms) < 3):
+        stage.listen(BAR_S)
+        met_ms.append(
+            phase_ms(stage, plays, desk.pulses(max(back_ns + 0.5e9, time.perf_counter_ns() - BAR_S * 1e9)))[0]
+        )
+    assert met_ms[-1] < RMS_MS, met_ms
     now_ns = desk.pulses()[-2]
     assert stage.song_tick_at(round(now_ns)) / 960 == pytest.approx(desk.beats_at(now_ns), abs=0.02)
 
