@@ -52,6 +52,7 @@ OFFLINE = {
             "notes": "offline.notes.train",
             "steering": "offline.steering.train",
             "codec": "offline.musicgen.codec.train",
+            "musicgen": "offline.musicgen.decoder.train",
         },
     ),
     "evaluate": (
@@ -60,6 +61,7 @@ OFFLINE = {
             "drums": "offline.drums.evaluate",
             "notes": "offline.notes.evaluate",
             "codec": "offline.musicgen.codec.evaluate",
+            "musicgen": "offline.musicgen.decoder.evaluate",
         },
     ),
     "export": (

@@ -41,6 +41,7 @@ class TrainerConfig:
     warmup: int = 100  # steps to reach it
     decay: float = 0.3  # last share of the training in which it falls to zero in a straight line
     weight_decay: float = 0.02  # AdamW's, on matrices only
+    beta: float = 0.98  # AdamW's second: what stays a step of the mean square of the gradient
     clip: float = 1.0  # norm the gradient is cut to
     accumulate: int = 1  # batches to a step
     average: float = 0.998  # per step, how much of the averaged weights stays; these are what is validated and kept
@@ -147,7 +148,7 @@ class Trainer:
         self.optimizer = torch.optim.AdamW(
             [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
             lr=config.learning_rate,
-            betas=(0.9, 0.98),
+            betas=(0.9, config.beta),
         )
         self.precision = choose_precision(config.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == torch.float16)
