@@ -22,6 +22,7 @@ from engines.runtime.context import LAST, TOTAL, Context
 from export.parity import ParityError, agreement, same_bars
 from export.quantise import quantise
 from export.subject import GraphSubject, Subject
+from offline.licences import expression
 
 FORMATS = {"onnx": "fp32", "int8": "int8", "torchscript": "torchscript"}
 """What a user asks for, and the variant it is in the manifest."""
@@ -67,15 +68,8 @@ def placed(target: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def licence_of(sources: Sequence[Source]) -> str:
-    """The licence of weights learned from sources: an SPDX expression that asks for the terms of all of them.
-
-    Whether weights are a work derived from the data is not settled; this is the cautious reading of it.
-    """
-    return " AND ".join(sorted({_SPDX.get(source.licence, source.licence) or "unknown" for source in sources}))
-
-
-_SPDX = {"GPL-2.0+": "GPL-2.0-or-later", "GPL-3.0+": "GPL-3.0-or-later", "GPL-2.0": "GPL-2.0-only",
-         "GPL-3.0": "GPL-3.0-only"}  # fmt: skip
+    """The licence of weights learned from sources (offline.licences)."""
+    return expression(source.licence for source in sources)
 
 
 def _fill(folder: Path, scratch: Path, subject: Subject, *, name: str, variants: Sequence[str], say: Say) -> None:

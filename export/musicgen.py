@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 import engines
-from engines.bundle import SCHEMA, GraphEntry, Manifest, sha256_of
+from engines.bundle import SCHEMA, GraphEntry, Manifest, Source, sha256_of
 from engines.errors import SidemanError
 from engines.musicgen.delay import delays_of
 from engines.musicgen.model import TOKENS_FILE
@@ -23,6 +23,7 @@ from engines.musicgen.shape import VERSION, Shape, step_inputs
 from engines.runtime import Graph, open_graph
 from engines.runtime.context import Context
 from export.bundle import placed, save_manifest
+from offline.musicgen.decoder.checkpoint import SOURCES
 
 if TYPE_CHECKING:
     from export.musicgen_graphs import GraphPlan
@@ -112,10 +113,26 @@ def licence_of(name: str) -> str:
     """Of the weights of a model, by its card (README.md), or because they are Meta's own; else "unknown"."""
     card = Path(name).expanduser() / "README.md"
     if card.is_file():
-        found = re.search(r"\A---\n(?:.*\n)*?license:\s*(\S+)\s*\n", card.read_text("utf-8", "replace")[:20_000])
+        found = re.search(
+            r'\A---\n(?:.*\n)*?license:[ \t]*"?([^"\n]+?)"?\s*\n', card.read_text("utf-8", "replace")[:20_000]
+        )
         if found:
             return {META.lower(): META}.get(found[1].lower(), found[1])
     return META if name.startswith("facebook/musicgen") else "unknown"
+
+
+def sources_of(name: str) -> tuple[Source, ...]:
+    """What a model of `sideman train musicgen` says that it learned from; of others nothing is known.
+
+    Raises SidemanError for a list that is not what the training writes.
+    """
+    file = Path(name).expanduser() / SOURCES
+    if not file.is_file():
+        return ()
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=tuple[Source, ...])
+    except msgspec.DecodeError as error:
+        raise SidemanError(f"{file}: {error}; it is written by: sideman train musicgen") from error
 
 
 def _filled(wanted: Wanted, model: Model) -> Manifest:
@@ -160,7 +177,8 @@ def _filled(wanted: Wanted, model: Model) -> Manifest:
     parity["text"] = {"max_abs": float(f"{np.abs(said - steered.states).max():.3g}")}
     return Manifest(
         schema=SCHEMA, name=model.name, engine="musicgen", kind="musicgen", version=engines.__version__,
-        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), licence="unknown", sources=(), graphs=entries,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), licence="unknown", sources=sources_of(model.name),
+        graphs=entries,
         sha256={file.name: sha256_of(file) for file in sorted(folder.iterdir())},
         config=msgspec.to_builtins(shape), training={"model": Path(model.name).name}, parity=parity, speed=speed,
     )  # fmt: skip

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engines.errors import SidemanError
 from offline.hparams import HPARAMS
+from offline.licences import expression
 from offline.musicgen.codec.checkpoint import load_codec
 from offline.musicgen.decoder.config import read_hparams
 from offline.musicgen.decoder.text import tokenizer_of
@@ -72,17 +72,12 @@ def publish(folder: Path) -> Path:
     return target
 
 
-def licence_of(sources: Sequence[dict[str, Any]]) -> str:
-    """All licences of the sources, for a model card; "unknown" where none is told."""
-    return " AND ".join(sorted({each["licence"] for each in sources if each["licence"]})) or "unknown"
-
-
 def _card(table: dict[str, Any], rate_hz: int) -> str:
     """The model card: its front matter, and what it was trained on."""
     config, sources = table["config"], table["sources"]
-    rows = "\n".join(f"| {each['name']} | {each['licence'] or 'synthesised'} | {each['pieces']:,} |" for each in sources)
+    rows = "\n".join(f"| {each['name']} | {each['licence'] or 'not told'} | {each['pieces']:,} |" for each in sources)
     return f"""---
-license: {licence_of(sources)}
+license: "{expression(each["licence"] for each in sources)}"
 library_name: transformers
 pipeline_tag: text-to-audio
 ---

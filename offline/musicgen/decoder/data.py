@@ -143,9 +143,7 @@ class Form:
         """Frames of codes in so much sound."""
         return max(1, round(milliseconds * self.frame_rate_hz / 1000))
 
-    def batch(
-        self, cuts: Sequence[Codes], frames: int, tokens: NDArray[np.int64], heard: NDArray[np.bool_]
-    ) -> Batch:
+    def batch(self, cuts: Sequence[Codes], frames: int, tokens: NDArray[np.int64], heard: NDArray[np.bool_]) -> Batch:
         """Cuts [books, up to `frames`] delayed, with padding behind the shorter ones and nothing asked there."""
         import torch
 

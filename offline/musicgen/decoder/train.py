@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from engines.errors import SidemanError
 from offline.hparams import HPARAMS
 from offline.knobs import changed
+from offline.licences import SYNTHESISED
 from offline.musicgen.decoder.checkpoint import CODEC, publish
 from offline.musicgen.decoder.config import PRESETS, DecoderConfig, read_hparams, write_hparams
 from offline.musicgen.decoder.data import Cuts, Example, Form, examples_of
@@ -39,7 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `sideman train musicgen`."""
     parser.add_argument("dataset", type=Path, nargs="+", metavar="DATA", help="folders from prepare musicgen")
     parser.add_argument(
-        "--codec", type=Path, required=True, metavar="CODEC", help="a run of train codec, or a folder for from_pretrained"
+        "--codec",
+        type=Path,
+        required=True,
+        metavar="CODEC",
+        help="a run of train codec, or a folder for from_pretrained",
     )
     parser.add_argument("--preset", default=DEFAULT, metavar="NAME", help=f"{', '.join(PRESETS)} [{DEFAULT}]")
     parser.add_argument("-o", "--output", type=Path, metavar="RUN", help="folder of the run [runs/musicgen/TIME]")
@@ -65,7 +70,9 @@ def run(args: argparse.Namespace) -> int:
         if (folder / BEST).is_file():
             publish(folder)
         settings = " ".join(f"--set {setting}" for setting in args.set)
-        again = f"sideman train musicgen {data} --codec {args.codec} --preset {args.preset} {settings} --resume -o {folder}"
+        again = (
+            f"sideman train musicgen {data} --codec {args.codec} --preset {args.preset} {settings} --resume -o {folder}"
+        )
         print(f"\ninterrupted, and saved; go on with: {' '.join(again.split())}", file=sys.stderr)
         return 130
     print(f"{folder / 'model'}: trained; judge it with: sideman evaluate musicgen {folder} --data {data}")
@@ -142,9 +149,17 @@ def _same(folder: Path, config: DecoderConfig, facts: dict[str, Any]) -> None:
 
 
 def sources_of(examples: Sequence[Example]) -> list[dict[str, Any]]:
-    """Kinds of source, licences ("": synthesised) and numbers of the clips, for a manifest."""
-    counts = sorted(Counter((example.clip.source, example.clip.licence) for example in examples).items())
-    return [{"name": name, "licence": licence, "pieces": count} for (name, licence), count in counts]
+    """Collections, their licences and numbers of clips, for a manifest.
+
+    A song's group begins with its collection's name; what has none goes by its kind.
+    """
+    counts: Counter[tuple[str, str]] = Counter()
+    for example in examples:
+        clip = example.clip
+        collection, colon, _ = clip.group.partition(":")
+        name = f"{collection} ({clip.source})" if colon else clip.source
+        counts[name, clip.licence or (SYNTHESISED if clip.source == "concepts" else "")] += 1
+    return [{"name": name, "licence": licence, "pieces": count} for (name, licence), count in sorted(counts.items())]
 
 
 def trainer(material: Material, config: DecoderConfig, folder: Path, device: Any) -> Trainer:
