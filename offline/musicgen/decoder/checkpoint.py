@@ -38,7 +38,7 @@ def load_checkpoint(folder: Path) -> DecoderNetwork:
 
 
 def publish(folder: Path) -> Path:
-    """Write the best weights of a run, its codec and its tokenizer as folder/model, in the hub's layout; that folder."""
+    """Write a run's best weights, its codec and its tokenizer as folder/model, in the hub's layout; that folder."""
     from transformers import (
         EncodecFeatureExtractor,
         GenerationConfig,
@@ -75,6 +75,7 @@ def publish(folder: Path) -> Path:
 def _card(table: dict[str, Any], rate_hz: int) -> str:
     """The model card: its front matter, and what it was trained on."""
     config, sources = table["config"], table["sources"]
+    words = len(table["pieces"])
     rows = "\n".join(f"| {each['name']} | {each['licence'] or 'not told'} | {each['pieces']:,} |" for each in sources)
     return f"""---
 license: "{expression(each["licence"] for each in sources)}"
@@ -82,8 +83,9 @@ library_name: transformers
 pipeline_tag: text-to-audio
 ---
 
-A MusicGen trained by `sideman train musicgen`: {config.layers} layers of width {config.width}, {table["books"]} codebooks of {table["codes"]:,} codes,
-sound of {rate_hz:,} Hz, a text encoder that knows {len(table["pieces"]):,} pieces. The licence is all of its sources' terms together, the cautious reading.
+A MusicGen trained by `sideman train musicgen`: {config.layers} layers of width {config.width},
+{table["books"]} codebooks of {table["codes"]:,} codes, sound of {rate_hz:,} Hz,
+a text encoder that knows {words:,} pieces. The licence asks for the terms of all sources.
 
 | trained on | licence | clips |
 |---|---|---|

@@ -79,7 +79,7 @@ def coded(folder: Path, clips: Sequence[Clip], codec: Any, digest: str) -> list[
         if sys.stderr.isatty():
             print(f"\r{folder}: {done:,} of {len(missing):,} clips encoded", end="", file=sys.stderr, flush=True)
     if missing:
-        kept.flush()  # type: ignore[no-untyped-call]
+        kept.flush()
         print(f"\r{folder}: {len(missing):,} clips encoded", file=sys.stderr)
     return [np.ascontiguousarray(kept[span].T) for span in spans]
 
@@ -99,15 +99,15 @@ def _opened(folder: Path, digest: str, shape: tuple[int, int]) -> np.memmap[Any,
         except (OSError, ValueError):
             kept = None
         if kept is not None and kept.shape == shape and kept.dtype == np.uint16:
-            return kept  # type: ignore[return-value]
+            return kept
     path.parent.mkdir(exist_ok=True)
     partial = path.with_name(f".{path.name}.part")
     fresh = np.lib.format.open_memmap(partial, "w+", np.uint16, shape)
     fresh[:] = EMPTY
-    fresh.flush()  # type: ignore[no-untyped-call]
+    fresh.flush()
     del fresh
     partial.replace(path)
-    return np.lib.format.open_memmap(path, "r+")  # type: ignore[return-value]
+    return np.lib.format.open_memmap(path, "r+")
 
 
 def _encoded(codec: Any, sound: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -69,11 +69,11 @@ class Cuts:
 
     def __init__(self, examples: Sequence[Example], tokenizer: Any, config: DecoderConfig, form: Form) -> None:
         """form: of the codes."""
-        self._examples, self._tokenizer, self._config, self._form = examples, tokenizer, config, form
+        self._examples, self._tokenizer, self._form = examples, tokenizer, form
+        self.config = config
         self._lengths = np.array([example.codes.shape[1] for example in examples])
         self._long = self._edges(form.frames(config.long_ms))
         self._any = self._edges(0)
-        self._epoch = 0
 
     def epoch(self, number: int) -> Epoch:
         """The batches of an epoch."""
@@ -87,14 +87,14 @@ class Cuts:
         for source in SOURCES:
             its = sources == source
             if total := chance[its].sum():
-                chance[its] *= getattr(self._config, source) / total
+                chance[its] *= getattr(self.config, source) / total
         if not chance.sum():
             raise SidemanError("the data has no clips of a source whose share is above 0: change concepts, midi, audio")
         return np.cumsum(chance / chance.sum())
 
     def batch(self, epoch: int, index: int) -> Batch:
         """See offline.trainer.Batches."""
-        config = self._config
+        config = self.config
         rng = np.random.default_rng((config.seed, epoch, index))
         kind = rng.random()
         cut_ms, edges = config.cut_ms, self._any
@@ -123,7 +123,7 @@ class Epoch:
     number: int
 
     def __len__(self) -> int:
-        return self.cuts._config.steps
+        return self.cuts.config.steps
 
     def batch(self, index: int) -> Batch:
         """See Cuts.batch."""

@@ -23,7 +23,7 @@ def nats(network: Any, batch: Batch) -> Any:
     return flat.view(batch.targets.shape)
 
 
-def costs(
+def costs(  # noqa: PLR0917  # a network, and what is asked of it
     network: Any, tokenizer: Any, form: Form, examples: Sequence[Example], texts: Sequence[str], frames: int, rows: int
 ) -> NDArray[np.float64]:
     """Mean nats of a code [N, books] in the first `frames` of each example, told its text; `rows` at once."""

@@ -49,7 +49,8 @@ class DecoderNetwork(nn.Module):
         for layer in trunk.layers:
             x = self._layer(layer, x, states, masks)
         heads = torch.cat([head.weight for head in self.decoder.lm_heads])
-        return functional.linear(trunk.layer_norm(x), heads).view(rows, length, books, -1)
+        logits: Tensor = functional.linear(trunk.layer_norm(x), heads).view(rows, length, books, -1)
+        return logits
 
     def _read(self, tokens: Tensor, heard: Tensor) -> Tensor:
         """[B, S, width]: what is attended to; zeros where nothing is read."""
