@@ -33,7 +33,7 @@ from offline.musicgen.decoder.config import PRESETS, DecoderConfig
 from offline.musicgen.decoder.data import IGNORED, Cuts, Example, Form
 from offline.musicgen.decoder.judge import others_texts
 from offline.musicgen.decoder.text import UNKNOWN, numbers_of, pieces_of, tokenizer_of, varied
-from offline.musicgen.index import Clip, read_index, write_index, write_shard
+from offline.musicgen.index import Clip, read_frames, read_index, write_index, write_shard
 from offline.trainer import read_weights
 
 RATE_HZ, SECONDS = 16_000, 1.6
@@ -67,7 +67,7 @@ def codec(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A codec of random weights whose codebooks are taken from the clips."""
     torch.manual_seed(0)
     model = EncodecModel(CODECS["quick"].encodec()).eval()
-    sound = torch.stack([torch.from_numpy(decoder_codes.read_frames(data, clip)) for clip in read_index(data)])
+    sound = torch.stack([torch.from_numpy(read_frames(data, clip)) for clip in read_index(data)])
     begin_weights(model, sound[:, None])
     with torch.no_grad():
         begin(model.quantizer, model.encoder(sound[:, None]).permute(0, 2, 1).flatten(0, 1), 100)
@@ -182,14 +182,17 @@ def test_codes_are_worked_out_once(data: Path, codec: Path, monkeypatch: pytest.
     digest, clips = codec_hash(model), [clip for clip in read_index(data) if clip.split == "test"]
     first = coded(data, clips, model, digest)
     with torch.no_grad():
-        sound = torch.from_numpy(decoder_codes.read_frames(data, clips[1]))[None, None]
+        sound = torch.from_numpy(read_frames(data, clips[1]))[None, None]
         direct = model.quantizer.encode(model.encoder(sound))[:, 0].numpy()
     np.testing.assert_array_equal(first[1], direct)
     encoded = decoder_codes._encoded
-    asked = []
-    monkeypatch.setattr(
-        decoder_codes, "_encoded", lambda codec, sound: asked.append(len(sound)) or encoded(codec, sound)
-    )
+    asked: list[int] = []
+
+    def counted(codec: object, sound: np.ndarray) -> np.ndarray:
+        asked.append(len(sound))
+        return encoded(codec, sound)
+
+    monkeypatch.setattr(decoder_codes, "_encoded", counted)
     np.testing.assert_array_equal(coded(data, clips[::-1], model, digest)[1], first[1])
     assert asked == []
     (file,) = (data / "codes").glob(f"{digest[:16]}-*.npy")

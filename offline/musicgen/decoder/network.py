@@ -56,7 +56,7 @@ class DecoderNetwork(nn.Module):
         """[B, S, width]: what is attended to; zeros where nothing is read."""
         mask = heard.clone()
         mask[:, 0] = True  # attention over nothing is not a number
-        states = self.text(input_ids=tokens, attention_mask=mask).last_hidden_state
+        states: Tensor = self.text(input_ids=tokens, attention_mask=mask).last_hidden_state
         if self.projection is not None:
             states = self.projection(states)
         return states * heard[..., None]
