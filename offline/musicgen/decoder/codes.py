@@ -22,8 +22,8 @@ from offline.musicgen.index import INDEX, Clip, read_frames, read_index
 FOLDER = "codes"
 EMPTY = 0xFFFF
 SECONDS_TOGETHER = 8.0
-"""Of sound encoded at once: clips of one length, for silence behind a shorter one would change its last codes. More at once is slower, being
-no longer in the cache: 9 ms a second of sound for 8 or 16 of them, 12 to 15 for 32."""
+"""Of sound encoded at once: clips of one length, for silence behind a shorter one would change its last codes. More
+at once leaves the cache: 9 ms of a core for a second of 8 or 16 of them, 12 to 20 of 32 and 48."""
 
 Codes = NDArray[np.uint16]
 
