@@ -149,6 +149,7 @@ class Trainer:
             [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
             lr=config.learning_rate,
             betas=(0.9, config.beta),
+            fused=True if device.type == "cpu" else None,  # a third of the time there
         )
         self.precision = choose_precision(config.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == torch.float16)
