@@ -4,17 +4,20 @@ Timing needs no trained weights, so they are random. A step reads all weights on
 the time that this many bytes take to be read, measured in the same run, is what no step can be quicker than. Where
 others keep the machine busy, the CPU's time of a step on one thread says more than the clock's.
 
-    python -m export.musicgen_bench [small|medium|large] [--threads 1 2] [--context 300] [--theirs fp32 bf16]
+    python -m export.musicgen_bench [small|medium|large] [--threads 1 2] [--context 300] [--theirs fp32 bf16] [--json]
+
+`sideman bench musicgen` runs it, and reads its lines of JSON.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +31,8 @@ from export.musicgen_graphs import BITS
 from export.musicgen_step import HEADS_BITS, step_outputs, write_step
 from export.nbits import BLOCKS
 
-SIZES = {"small": (24, 1024, 16), "medium": (48, 1536, 24), "large": (48, 2048, 32)}
-"""Layers, width, heads of facebook/musicgen-*."""
+SIZES = {"small": (24, 1024, 16), "medium": (48, 1536, 24), "large": (48, 2048, 32), "tiny": (2, 64, 4)}
+"""Layers, width, heads of facebook/musicgen-*; tiny says nothing, in no time."""
 
 STEPS, THEIR_STEPS, WARM = 60, 12, 5
 TEXT = 16
@@ -197,7 +200,7 @@ def _measured(step: Callable[[], None], steps: int) -> tuple[float, float, float
     return min(spent_ms[WARM:]), float(np.median(spent_ms[WARM:])), float(np.median(cpu_ms[WARM:]))
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Measure and print, ours as a ratio of theirs as well."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("size", nargs="?", default="small", choices=SIZES)
@@ -205,11 +208,14 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", default=["int4", "int8"], choices=BITS)
     parser.add_argument("--context", type=int, default=300)
     parser.add_argument("--theirs", nargs="*", default=["fp32", "bf16"], choices=["fp32", "bf16"])
-    args = parser.parse_args()
+    parser.add_argument("--json", action="store_true", help="a line of JSON for each timing, and nothing else")
+    args = parser.parse_args(words)
     found: list[Timing] = []
     for each in timings(args.size, args.variants, args.threads, context=args.context, theirs=args.theirs):
         found.append(each)
-        print(each, flush=True)
+        print(json.dumps(asdict(each)) if args.json else each, flush=True)
+    if args.json:
+        return
     for own in (each for each in found if each.what.startswith("ours")):
         for other in (each for each in found if not each.what.startswith("ours") and each.threads == own.threads):
             ratio, cpu = other.p50_ms / own.p50_ms, other.cpu_ms / own.cpu_ms

@@ -18,6 +18,7 @@ from bridge.commands.bench_clicks import click_rows
 from bridge.commands.bench_clock import clock_rows
 from bridge.commands.bench_jack import jack_rows
 from bridge.commands.bench_link import link_rows
+from bridge.commands.bench_musicgen import musicgen_rows
 from bridge.commands.bench_notes import note_rows
 from bridge.commands.figures import Row
 from bridge.commands.live_figures import LiveFigures, measure_live
@@ -38,7 +39,7 @@ class Wanted:
     """How long to measure, and what.
 
     seed_model: with the seed's way of making a bar beside ours; notes, remi: bundles of notes, the product's and the
-    flat GPT's
+    flat GPT's; texture: a bundle of MusicGen's
     """
 
     bars: int
@@ -46,11 +47,13 @@ class Wanted:
     seed_model: bool
     notes: str = "notes"
     remi: str = "remi"
+    texture: str = "texture"
 
 
 PARTS: dict[str, Callable[[Wanted], Iterator[Row]]] = {
     "bars": lambda wanted: bar_rows(wanted.bars, wanted.seed_model),
     "notes": lambda wanted: note_rows(wanted.bars, wanted.seconds, wanted.notes, wanted.remi),
+    "musicgen": lambda wanted: musicgen_rows(wanted.seconds, wanted.texture),
     "dispatch": lambda wanted: lateness_rows(wanted.seconds, flat_out_loads()),
     "jack": lambda wanted: jack_rows(wanted.seconds, flat_out_loads()),
     "link": lambda wanted: link_rows(wanted.seconds),
@@ -74,6 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="compare with keras predict at each step, where keras is installed")  # fmt: skip
     parser.add_argument("--notes", default="notes", metavar="BUNDLE", help="of notes, to measure (notes)")
     parser.add_argument("--remi", default="remi", metavar="BUNDLE", help="of the flat GPT, to measure (remi)")
+    parser.add_argument("--texture", default="texture", metavar="BUNDLE", help="of MusicGen's, to measure (texture)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -84,7 +88,8 @@ def run(args: argparse.Namespace) -> int:
     if unknown := [part for part in parts if part not in PARTS]:
         raise SidemanError(f"bench has no part {unknown[0]}; it has {', '.join(PARTS)}")
     missed = 0
-    for row in rows(Wanted(args.bars, args.seconds, args.seed_model, args.notes, args.remi), parts or list(PARTS)):
+    wanted = Wanted(args.bars, args.seconds, args.seed_model, args.notes, args.remi, args.texture)
+    for row in rows(wanted, parts or list(PARTS)):
         missed += row.passed is False
         print(row, flush=True)
     return int(missed > 0)
