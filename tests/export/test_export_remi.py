@@ -1,5 +1,6 @@
 """The flat GPT from a training's folder to a bundle that plays, compared over two runs of 512 steps."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from export.bundle import write_bundle  # noqa: E402
 from export.notes import load_subject  # noqa: E402
 from export.notes_remi import RUN  # noqa: E402
 from export.parity import STEPS_MIN, ParityError, same_bars  # noqa: E402
+from export.subject import Subject  # noqa: E402
 from offline.notes.gpt.config import GptConfig, write_hparams  # noqa: E402
 from offline.notes.gpt.train import network_of  # noqa: E402
 from offline.trainer import BEST  # noqa: E402
@@ -52,9 +54,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def bundle(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
+def subject(run: Path) -> Subject:
+    return load_subject(run, None, STEPS_MIN)
+
+
+@pytest.fixture(scope="module")
+def bundle(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bundle]:
     target = tmp_path_factory.mktemp("bundle") / "remi"
-    write_bundle(load_subject(run, None, STEPS_MIN), target, "remi", ("onnx", "int8"), lambda line: None)
+    write_bundle(subject, target, "remi", ("onnx", "int8"), lambda line: None)
     yield Bundle.load(target)
 
 
@@ -106,11 +113,11 @@ def test_another_library_says_the_same_on_its_weights(bundle: Bundle) -> None:
         assert np.abs(line.logits).max() > 5 * error
 
 
-def test_a_network_that_does_not_fit_is_no_bundle(run: Path, tmp_path: Path) -> None:
-    subject = load_subject(run, None, STEPS_MIN)
-    graph = subject.graphs["step"]
+def test_a_network_that_does_not_fit_is_no_bundle(subject: Subject, bundle: Bundle, tmp_path: Path) -> None:
+    graph, file = subject.graphs["step"], bundle.path / bundle.manifest.graphs["step"].files["fp32"]
     louder = {"logits": graph.reference["logits"] + 1.0}
-    wrong = replace(subject, graphs={"step": replace(graph, reference=louder)})
+    written = replace(graph, reference=louder, onnx=lambda path: shutil.copy(file, path))
+    wrong = replace(subject, graphs={"step": written})
     with pytest.raises(ParityError, match="max_abs 1"):
         write_bundle(wrong, tmp_path / "remi", "remi", ("onnx",), lambda line: None)
     assert not (tmp_path / "remi").exists()

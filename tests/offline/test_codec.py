@@ -46,6 +46,14 @@ def tones(folder: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The tones, and a training on them that nothing interrupted."""
+    data, run = tones(tmp_path_factory.mktemp("codec") / "data"), tmp_path_factory.mktemp("codec") / "run"
+    assert main(["train", "codec", str(data), "-o", str(run), *QUICK]) == 0
+    return data, run
+
+
 def test_every_config_has_as_many_codebooks_as_it_says() -> None:
     for books in range(1, 9):
         for codes in (32, 512, 1024, 2048):
@@ -118,10 +126,10 @@ def test_losses_measure_what_they_say() -> None:
     assert float(si_sdr_db(scaled, tone)) == pytest.approx(20.0, abs=0.2)
 
 
-def test_a_training_goes_on_exactly_where_it_was_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = tones(tmp_path / "data")
-    whole, halves = tmp_path / "whole", tmp_path / "halves"
-    assert main(["train", "codec", str(data), "-o", str(whole), *QUICK]) == 0
+def test_a_training_goes_on_exactly_where_it_was_left(
+    trained: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (data, whole), halves = trained, tmp_path / "halves"
     batch = Cuts.batch
 
     def interrupted(self: Cuts, index: int) -> object:
@@ -139,9 +147,10 @@ def test_a_training_goes_on_exactly_where_it_was_left(tmp_path: Path, monkeypatc
         torch.testing.assert_close(two[name], value, rtol=0, atol=0, msg=name)
 
 
-def test_a_trained_codec_is_read_by_transformers_and_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data, run = tones(tmp_path / "data"), tmp_path / "run"
-    assert main(["train", "codec", str(data), "-o", str(run), *QUICK]) == 0
+def test_a_trained_codec_is_read_by_transformers_and_judged(
+    trained: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, run = trained
     model = EncodecModel.from_pretrained(run / "model").eval()
     ours = load_codec(run)
     audio = torch.from_numpy(fixed_cuts(data, clips_of(data, "test", RATE_HZ), 2, 16_000)[0])[:, None]

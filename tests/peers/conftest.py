@@ -13,13 +13,13 @@ import pytest
 from bridge.testing import JackServer, until
 from bridge.timing.jack_clock import cycle_reader
 
-BPM = 97.3
+BPM = 163.3
 CLOCK = b"\xf8"
 
 
 @pytest.fixture
 def short_period(monkeypatch):
-    """As a performer has it: a pulse lasts 1,233 frames."""
+    """As a performer has it: a pulse lasts 735 frames."""
     monkeypatch.setattr(JackServer, "PERIOD", 512)
 
 
