@@ -91,7 +91,7 @@ class Given:
             )  # fmt: skip
             chance = float(own["inject"])
         except ValueError as error:
-            raise SidemanError(f"--direction: {error}; numbers are written like 0.5") from error
+            raise SidemanError("--direction: top is written like 16, base, exponent and inject like 0.5") from error
         schedule = parsed(own["schedule"])
         coefficient = self.coefficient * strength
         return fader(
@@ -139,6 +139,10 @@ def _check(args: argparse.Namespace) -> None:
         raise SidemanError(f"--max-samples goes from 1 to {SAMPLES_MAX}, --threads from 1 to 64")
     if args.output.suffix.lower() != ".wav":
         raise SidemanError(f"-o {args.output}: what is written is a .wav file")
+    if not args.output.parent.is_dir():
+        raise SidemanError(f"there is no folder {args.output.parent}; make it first")
+    if args.output.is_dir():
+        raise SidemanError(f"-o {args.output} is a folder; name a file in it")
     if args.strengths and not args.direction:
         raise SidemanError("--strengths are of directions; give at least one --direction FILE")
     if len(args.strengths or ()) > STRENGTHS_MAX:

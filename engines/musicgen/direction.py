@@ -135,10 +135,11 @@ def steer(
         raise SidemanError(f"the coefficient of {direction.about.concept} is {coefficient}; it must be a finite number")
     if units not in get_args(Units):
         raise SidemanError(f"there are no units {units!r}: {', '.join(get_args(Units))}")
-    weights = coefficient * layer_weights(direction, selection or Selection())
+    weights = coefficient * layer_weights(direction, selection or Selection()).astype(np.float64)
     if units == "rms":
         weights = weights * direction.scale
-    return np.asarray(weights[:, None] * direction.vectors, np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite; engines.musicgen.steering.fader says so
+        return np.asarray(weights[:, None] * direction.vectors, np.float32)
 
 
 def write_direction(direction: Direction, path: Path) -> None:

@@ -7,7 +7,6 @@ gate opens or not; a gate is drawn once a step for all layers, from the seeded s
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -25,6 +24,9 @@ DECAY = 0.998
 """exponential: of the factor so much is left after each step."""
 STEPS = 1500
 """linear: steps after which nothing is left; ramp: steps until all is there."""
+
+FACTOR_MAX = 1e6
+"""Either way: a factor beyond it is a mistake, and with a large coefficient no number could hold it."""
 
 GATES = 1 << 32
 """Streams of randomness from here on are gates; below are samples (engines.musicgen.sampling)."""
@@ -73,10 +75,10 @@ def parsed(text: str, decay: float = DECAY, steps: int = STEPS) -> Schedule:
 
 
 def factor_at(schedule: Schedule, step: int) -> float:
-    """The factor, held against NaN. Raises SidemanError when the user's own function says no number."""
+    """The factor, held against NaN. Raises SidemanError when the user's own function says no number, or a huge one."""
     factor = float(schedule(step))
-    if not math.isfinite(factor):
-        raise SidemanError(f"the schedule says {factor} at step {step}; it must be a finite number")
+    if not abs(factor) <= FACTOR_MAX:
+        raise SidemanError(f"the schedule says {factor:g} at step {step}; it goes to {FACTOR_MAX:,.0f} either way")
     return factor
 
 

@@ -76,19 +76,20 @@ class Steering:
         step: counted from the take's beginning, also while gates are shut. Raises SidemanError when a schedule of the
         user's own says no number.
         """
-        added = self._none.copy()
+        added = np.zeros(self._none.shape, np.float64)  # what no float32 could hold is held down all the same
         for number, each in enumerate(self.faders):
             factor = factor_at(each.schedule, step)
             if factor and gate_open(each.inject_chance, seed, step, number):
-                added += np.float32(factor) * each.full
+                added += factor * each.full.astype(np.float64)
         lengths = np.linalg.norm(added, axis=1)
         over = lengths > self._most
         added[over] *= (self._most[over] / lengths[over])[:, None]
-        return added
+        return added.astype(np.float32)
 
     def troubles(self) -> list[str]:
         """A line for people if, with all gates open and schedules at 1, what is added has to be held down."""
-        lengths = np.linalg.norm(sum((each.full for each in self.faders), self._none), axis=1)
+        full = sum((each.full.astype(np.float64) for each in self.faders), self._none)
+        lengths = np.linalg.norm(full, axis=1)
         over = lengths > self._most * (1 + 1e-6)
         if not over.any():
             return []

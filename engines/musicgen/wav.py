@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +29,7 @@ def read_sound(path: Path, rate_hz: int, seconds: float) -> Frames:
             file.seek(max(0, count - round(seconds * own_hz)))
             frames: Frames = file.read(dtype="float32", always_2d=True)
     except (OSError, RuntimeError) as error:  # libsndfile's own is a RuntimeError
-        reason = str(error).rpartition(": ")[2].rstrip(".")
-        raise SidemanError(f"{path} cannot be read: {reason}") from error
+        raise SidemanError(f"{path} cannot be read: {_reason(error)}") from error
     if not len(frames):
         raise SidemanError(f"{path.name} holds no sound; give another, or none")
     if not np.isfinite(frames).all():
@@ -38,8 +38,24 @@ def read_sound(path: Path, rate_hz: int, seconds: float) -> Frames:
 
 
 def write_sound(path: Path, frames: Frames, rate_hz: int) -> None:
-    """Write float32 [samples, channels]; what is louder than full scale is brought down as a whole."""
+    """Write float32 [samples, channels]; what is louder than full scale is brought down as a whole.
+
+    An older file is replaced only by a whole one. Raises SidemanError if it cannot be written.
+    """
     import soundfile
 
     peak = float(np.abs(frames).max(initial=0.0))
-    soundfile.write(path, frames / peak if peak > 1.0 else frames, rate_hz, subtype="PCM_16")
+    partial = path.with_name(f".{path.stem}.part{path.suffix}")
+    try:
+        soundfile.write(partial, frames / peak if peak > 1.0 else frames, rate_hz, subtype="PCM_16")
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # libsndfile's own is a RuntimeError
+        raise SidemanError(f"{path} cannot be written: {getattr(error, 'strerror', None) or _reason(error)}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def _reason(error: Exception) -> str:
+    """What libsndfile says, without the file's name before it."""
+    return str(error).rpartition(": ")[2].rstrip(".")

@@ -84,24 +84,24 @@ def _pretrained(name: str, kind: Any, **options: Any) -> Any:
     folder = Path(name).expanduser()
     local = folder.exists()
     if not local and (name.startswith((".", "/", "~")) or name.count("/") != 1):
-        raise SidemanError(f"--model {name}: there is no such folder, and a hub id is written OWNER/NAME")
+        raise SidemanError(f"there is no folder {name}, and a hub id is written OWNER/NAME")
     if local and not (folder / "config.json").is_file():
-        raise SidemanError(f"--model {name} has no config.json; give the folder that from_pretrained would read")
+        raise SidemanError(f"{name} has no config.json; give the folder that from_pretrained would read")
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     where, alone = (str(folder) if local else name), local or not _hub_answers()
     try:
         config = AutoConfig.from_pretrained(where, local_files_only=alone)
         if config.model_type != "musicgen":
-            raise SidemanError(f"--model {name} is a {config.model_type}; steering reads models of the type musicgen")
+            raise SidemanError(f"{name} is a {config.model_type}; only models of the type musicgen are read")
         return kind.from_pretrained(where, local_files_only=alone, **options)
     except (OSError, ValueError, RuntimeError) as error:  # what transformers raises for all that is not there
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if local:
-            raise SidemanError(f"--model {name} cannot be read: {first:.200}") from error
+            raise SidemanError(f"{name} cannot be read: {first:.200}") from error
         raise SidemanError(
-            f"--model {name} is no folder here and cannot be fetched from the hub; where there is a network, "
-            f"`hf download {name} --local-dir FOLDER` makes the folder that --model takes"
+            f"{name} is no folder here and cannot be fetched from the hub; where there is a network, "
+            f"`hf download {name} --local-dir FOLDER` makes a folder that can be given instead"
         ) from error
 
 

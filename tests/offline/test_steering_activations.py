@@ -203,7 +203,7 @@ def test_a_model_that_is_not_there_is_said_in_one_line(tmp_path: Path, monkeypat
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "https://hub.invalid")
     with pytest.raises(SidemanError, match="hf download nobody/musicgen --local-dir"):
         load_model("nobody/musicgen")
-    with pytest.raises(SidemanError, match="no such folder"):
+    with pytest.raises(SidemanError, match="there is no folder"):
         load_model(str(tmp_path / "none"))
     with pytest.raises(SidemanError, match=r"no config\.json"):
         load_model(str(tmp_path))
