@@ -39,7 +39,6 @@ TEXT = 16
 """Tokens of a prompt."""
 
 READ_BYTES, READS = 1 << 28, 12
-REAL_TIME = 50.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,12 +171,13 @@ def _takes(args: argparse.Namespace, model: MusicgenModel, seed: int) -> Iterato
 def _given(args: argparse.Namespace, text: str, model: MusicgenModel) -> Given:
     """A direction from FILE,KEY=VALUE,... Raises SidemanError."""
     from engines.musicgen.direction import read_direction
+    from engines.musicgen.steering import INJECT_CHANCE
 
     name, *pairs = text.split(",")
     paper = args.preset == "paper"
     settings = {
         "units": args.units, "layers": "weighted" if paper else args.layers, "top": str(args.top),
-        "schedule": args.schedule, "inject": "0.3" if paper else str(args.inject_chance),
+        "schedule": args.schedule, "inject": str(INJECT_CHANCE if paper else args.inject_chance),
     }  # fmt: skip
     for pair in pairs:
         key, equals, value = pair.partition("=")

@@ -18,7 +18,7 @@ from engines.randomness import generator
 Schedule = Callable[[int], float]
 """The factor at a step, counted from 0."""
 
-Shape = Literal["constant", "exponential", "linear", "ramp"]
+Curve = Literal["constant", "exponential", "linear", "ramp"]
 
 DECAY = 0.998
 """exponential: of the factor so much is left after each step."""
@@ -32,7 +32,7 @@ GATES = 1 << 32
 """Streams of randomness from here on are gates; below are samples (engines.musicgen.sampling)."""
 
 
-def named(shape: Shape, decay: float = DECAY, steps: int = STEPS) -> Schedule:
+def named(curve: Curve, decay: float = DECAY, steps: int = STEPS) -> Schedule:
     """One of the four: 1; decay^t; 1 - t / steps down to 0; t / steps up to 1. Raises SidemanError."""
     if not 0.0 < decay <= 1.0 or steps < 1:
         raise SidemanError(f"a schedule's decay is above 0 and at most 1, its steps at least 1: not {decay:g}, {steps}")
@@ -42,9 +42,9 @@ def named(shape: Shape, decay: float = DECAY, steps: int = STEPS) -> Schedule:
         "linear": lambda step: 1.0 - min(step / steps, 1.0),
         "ramp": lambda step: min(step / steps, 1.0),
     }
-    if shape not in table:
-        raise SidemanError(f"there is no schedule {shape}; there are {', '.join(table)}, or points like 0:0,500:1")
-    return table[shape]
+    if curve not in table:
+        raise SidemanError(f"there is no schedule {curve}; there are {', '.join(table)}, or points like 0:0,500:1")
+    return table[curve]
 
 
 def pointed(points: Sequence[tuple[float, float]]) -> Schedule:

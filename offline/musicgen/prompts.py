@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from engines.notes.roles import DRUMS, ROLE_OF_PROGRAM, ROLES
 from offline.notes.features import MAJOR, MINOR
+from offline.steering.concepts import NOTES
 from offline.steering.index import Row
 
-NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 MODES = {"ionian": "major", "aeolian": "minor"}
 INTERVALS = (
     "minor second", "major second", "minor third", "major third", "perfect fourth", "tritone", "perfect fifth",
@@ -68,7 +68,7 @@ def key_of(pitch: NDArray[np.int64], weight: NDArray[np.float64]) -> str:
     others = np.delete(fits, root, axis=1).max()
     if fits[mode, root] < SURE or fits[mode, root] - others < MARGIN:
         return ""
-    return f"{NAMES[root]} {('major', 'minor')[mode]}"
+    return f"{NOTES[root]} {('major', 'minor')[mode]}"
 
 
 def on_grid(ticks: NDArray[np.int64], step_ticks: int) -> bool:
@@ -86,7 +86,7 @@ def concept_prompt(row: Row) -> str:
     played = word_of(ROLE_OF_PROGRAM[row.program])
     if row.pitch is not None:
         return f"{_one(row.pitch % 12)}{row.pitch // 12 - 1} {played} note"
-    root, mode = NAMES[row.root or 0], MODES.get(row.mode or "", row.mode or "")
+    root, mode = NOTES[row.root or 0], MODES.get(row.mode or "", row.mode or "")
     if row.interval is not None:
         way = {"up": " up", "down": " down", "together": ""}[row.motion or "together"]
         return f"a {INTERVALS[row.interval - 1]}{way} on {root}, {played}"
@@ -100,5 +100,5 @@ def concept_prompt(row: Row) -> str:
 
 def _one(pitch_class: int) -> str:
     """A note with its article: "a C", "an F#"."""
-    name = NAMES[pitch_class]
+    name = NOTES[pitch_class]
     return f"{'an' if name[0] in 'AEF' else 'a'} {name}"

@@ -47,10 +47,10 @@ def codes_of(model: Model, sound: torch.Tensor) -> torch.Tensor:
         if encoder.quantizer.get_num_quantizers_for_bandwidth(bandwidth) == books
     ]
     if not fitting:
-        raise SidemanError(f"--model {model.name}: its codec has no bandwidth that gives {books} codebooks")
+        raise SidemanError(f"{model.name}: its codec has no bandwidth that gives {books} codebooks")
     found = encoder.encode(sound[:, None, :], bandwidth=fitting[0]).audio_codes
     if len(found) != 1:
-        raise SidemanError(f"--model {model.name}: its codec cuts sound into chunks (chunk_length_s)")
+        raise SidemanError(f"{model.name}: its codec cuts sound into chunks (chunk_length_s)")
     codes: torch.Tensor = found[0]
     return codes.repeat_interleave(model.channels, dim=1)  # a stereo model hears the same on both sides
 
