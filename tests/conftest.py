@@ -12,6 +12,18 @@ import pytest
 from bridge.testing import JackServer
 from engines.errors import SidemanError
 
+LONGEST = (
+    "test_live", "test_notes_whole", "test_midi_clock", "test_musicgen", "test_link", "test_calibrate",
+    "test_export_lstm", "test_jack_inputs", "test_export_remi", "test_notebook", "test_jack_live", "test_jack",
+    "test_notes_shipped", "test_codec", "test_attention", "test_export_groove", "test_steering_prepare",
+)  # fmt: skip
+"""Files that take long, for what they wait for or work out. Others take a few seconds."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: processes that take whole files in turn then end at about the same time."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[JackServer]:

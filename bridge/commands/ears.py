@@ -207,9 +207,9 @@ class JackEar:
         """Stop being a client."""
         client = self._client
         if client:
-            with contextlib.suppress(Exception):  # the server has gone
-                client.deactivate()
-                client.close()
+            for leave in (client.deactivate, client.close):  # a client that was never active leaves too
+                with contextlib.suppress(Exception):  # the server has gone
+                    leave()
         self._client = None  # not before the callback is over
 
     def _hear(self, frames: int) -> None:
