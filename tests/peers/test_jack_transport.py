@@ -50,7 +50,7 @@ def klick(server, transport):
 def behind_ms(stage, transport, bpm):
     """How far the stage is behind the transport, at several moments, in ms."""
     found = []
-    for _ in range(40):
+    for _ in range(20):
         stage.listen(0.05)
         before_ns = time.perf_counter_ns()
         frame = transport.transport_frame  # reckoned on from the cycle's start
