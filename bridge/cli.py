@@ -62,6 +62,7 @@ OFFLINE = {
             "notes": "offline.notes.evaluate",
             "codec": "offline.musicgen.codec.evaluate",
             "musicgen": "offline.musicgen.decoder.evaluate",
+            "steering": "offline.steering.judge.evaluate",
         },
     ),
     "export": (

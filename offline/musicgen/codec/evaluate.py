@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from engines.errors import SidemanError
 from offline.csvfile import Cell, write_csv
 from offline.data.labels import SPLITS
+from offline.data.pitch import pitch
 
 Audio = NDArray[np.float32]
 
@@ -183,21 +184,3 @@ def _figures(made: Audio, real: Audio, rate_hz: int) -> dict[str, NDArray[np.flo
         "mel_db": torch.stack(distances).mean(0).double().numpy(),
         "pitch_kept": np.array(kept),
     }
-
-
-def pitch(audio: Audio, rate_hz: int) -> float | None:
-    """The pitch of audio [N] that is one note, in MIDI semitones; None where nothing stands out.
-
-    The harmonic sum (Hermes 1988) of the log spectrum over pitches 28 to 96 in tenths of a semitone.
-    """
-    spectrum = np.abs(np.fft.rfft(audio * np.hanning(len(audio)), 1 << 17))
-    if spectrum.max() < 1e-3:
-        return None
-    strength = np.sqrt(spectrum / spectrum.max())
-    pitches = np.arange(280, 961) / 10
-    hz = 440.0 * 2.0 ** ((pitches - 69) / 12)
-    total = np.zeros(len(pitches))
-    for harmonic in range(1, 9):
-        at = np.minimum(np.round(hz * harmonic * (1 << 17) / rate_hz).astype(np.int64), len(strength) - 1)
-        total += 0.84 ** (harmonic - 1) * np.where(hz * harmonic < rate_hz / 2, strength[at], 0.0)
-    return float(pitches[total.argmax()]) if total.max() > 3.0 * np.median(total) else None

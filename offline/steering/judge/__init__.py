@@ -1,0 +1,1 @@
+"""Judges of steered sound that know nothing of the model, and the tables of what they say."""
