@@ -18,7 +18,7 @@ from transformers import EncodecModel
 
 from bridge.cli import main
 from engines.errors import SidemanError
-from offline.musicgen.codec import evaluate
+from offline.data.pitch import pitch
 from offline.musicgen.codec.beginning import LOUDNESS, begin_weights
 from offline.musicgen.codec.checkpoint import load_codec
 from offline.musicgen.codec.config import PRESETS, CodecConfig
@@ -189,8 +189,8 @@ def test_the_pitch_of_a_note_is_found_and_noise_has_none(midi: float) -> None:
     seconds = np.arange(2 * RATE_HZ) / RATE_HZ
     hz = 440 * 2 ** ((midi - 69) / 12)
     note = sum(0.3 / k * np.sin(2 * np.pi * k * hz * seconds) for k in range(1, 6))
-    assert evaluate.pitch(note.astype(np.float32), RATE_HZ) == pytest.approx(midi, abs=0.15)  # type: ignore[union-attr]
-    assert evaluate.pitch(np.zeros(RATE_HZ, np.float32), RATE_HZ) is None
+    assert pitch(note.astype(np.float32), RATE_HZ) == pytest.approx(midi, abs=0.15)  # type: ignore[union-attr]
+    assert pitch(np.zeros(RATE_HZ, np.float32), RATE_HZ) is None
 
 
 def test_data_that_a_codec_cannot_learn_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

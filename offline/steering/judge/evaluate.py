@@ -101,7 +101,7 @@ def run(args: argparse.Namespace) -> int:
         print("\ninterrupted; the same command goes on from here", file=sys.stderr)
         return 130
     heard = {cell: said for cell in cells if (said := found(plan, cell)) is not None}
-    ceilings = [source_row(each, said, args.seed) for each in known if (said := found(plan, each)) is not None]
+    ceilings = _said([source_row(each, said, args.seed) for each in known if (said := found(plan, each)) is not None])
     _tell(args, heard, ceilings, kinds)
     for cell in heard:
         write_sounds(plan, cell, args.output / "sounds", args.listen)
@@ -153,24 +153,33 @@ def _tell(args: argparse.Namespace, heard: dict[Cell, Heard], ceilings: Rows, ki
         print(f"how right the judges are of known sounds\n{plain(ceilings)}\n")
     for kind in kinds:
         findings = Findings.of(kind, heard, args.clips, args.seed)
-        rows = findings.rows()
+        rows = _said(findings.rows())
         if not rows:
             print(f"{kind}: nothing came of it\n")
             continue
         print(whole(findings, rows) + "\n")
         if len(findings.concepts) > 1:
             print(by_class(findings, rows) + "\n")
-        if kind == "tempo":
-            own = tempo_ranks(findings)
-            ranks += own
-            print(f"rank correlation of strength and tempo\n{plain(own)}\n" if own else "")
-        own = compared(findings)
+        own = _said(tempo_ranks(findings)) if kind == "tempo" else []
+        if own:
+            print(f"rank correlation of strength and tempo\n{plain(own)}\n")
+        ranks += own
+        own = _said(compared(findings))
+        if own:
+            print(f"rfm against the others, on takes that did not choose the strength\n{plain(own)}\n")
         pairs += own
-        print(f"rfm against the others, on takes that did not choose the strength\n{plain(own)}\n" if own else "")
         every += rows
     for name, rows in ((TABLE, every), (RANKS, ranks), (COMPARED, pairs), (CEILINGS, ceilings)):
         if rows:
             write_csv(args.output / name, rows)
+
+
+def _said(rows: Rows) -> Rows:
+    """Without figures of nothing."""
+    return [
+        {key: None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
+        for row in rows
+    ]
 
 
 def _check(args: argparse.Namespace) -> None:

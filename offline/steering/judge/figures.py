@@ -103,9 +103,9 @@ class Findings:
         there = {concept: said for concept, said in heard.items() if said is not None}
         if not there:
             return {}
-        name = concepts[0] if len(concepts) == 1 else f"{self.kind}, {len(there)} classes"
-        row: dict[str, Value] = {"concept": name, "method": method, "strength": strength,
-                                 "clips": sum(map(len, there.values()))}  # fmt: skip
+        name = concepts[0] if len(concepts) == 1 else f"{self.kind}, {len(concepts)} classes"
+        clips = self.takes if method == UNSTEERED else sum(map(len, there.values()))
+        row: dict[str, Value] = {"concept": name, "method": method, "strength": strength, "clips": clips}
         if len(there) < len(concepts):
             row["failed"] = len(concepts) - len(there)
         if self.kind != "tempo" or method != UNSTEERED:
@@ -129,10 +129,13 @@ class Findings:
         return {"bpm": median(heard.bpm), "bpm_low": low, "bpm_high": high, "probe_bpm": median(heard.probe)}
 
     def _interval(self, hits: Hits) -> tuple[float, float]:
-        """Of the mean of hits [concepts, takes]: Wilson's of one concept, else by drawing takes again."""
-        if len(hits) == 1:
-            return wilson(int(hits.sum()), hits.size)
+        """Of the mean of hits [concepts, takes]: Wilson's of one concept, else by drawing takes again.
+
+        Where all takes are alike there is nothing to draw, and they count once each, not once a concept.
+        """
         by_take = hits.mean(0)
+        if len(hits) == 1 or by_take.std() == 0.0:
+            return wilson(round(float(by_take.sum())), len(by_take))
         return drawn_again(lambda at: float(by_take[at].mean()), len(by_take), self.seed)
 
     def _damage(self, heard: Sequence[Heard], method: str) -> dict[str, Value]:
@@ -174,7 +177,8 @@ def source_row(source: Source, heard: Heard, seed: int) -> dict[str, Value]:
     if known and source.kind == "tempo":
         row |= {"median_error": median(error)}
         if not np.isnan(heard.probe).all():
-            row["probe_right"] = float((np.abs(heard.probe / labels - 1) <= NEAR).mean())
+            row["probe_error"] = median(np.abs(heard.probe / labels - 1))
+            row["probe_correlation"] = rank_correlation(heard.probe, labels)
     elif known:
         row |= {"basic_pitch": float((heard.basic == labels).mean()),
                 "harmonic_sum": float((heard.harmonic == labels).mean())}  # fmt: skip

@@ -28,8 +28,7 @@ def whole(findings: Findings, rows: Rows) -> str:
             else [share(row, "probe"), between(row, "probe")]
         )
         lines.append(cells)
-    clips = chosen[0]["clips"]
-    return f"{first}, {clips} clips a line\n{grid([columns, *lines])}"
+    return f"{first}, {findings.takes} clips of each\n{grid([columns, *lines])}"
 
 
 def by_class(findings: Findings, rows: Rows) -> str:

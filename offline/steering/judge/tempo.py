@@ -9,8 +9,8 @@ from offline.steering.judge.spectrum import bands_db
 
 HOP_S = 0.01
 SLOWEST_BPM, FASTEST_BPM = 40.0, 240.0
-PULSE = 0.2
-"""Of the autocorrelation at its best peak: below it there is no pulse."""
+PULSE = 7.0
+"""Of the autocorrelation at its best peak, over the root of the frames: less is no pulse. Noise has up to 6.4."""
 NEAREST = 0.75
 """Of the best peak: the first peak that has so much is the beat; a bar's would be higher, but longer."""
 RANGE_DB = 60.0
@@ -24,7 +24,7 @@ def tempo_of(sound: NDArray[np.float32], rate_hz: int) -> float | None:
     last = min(last, len(again) * 2 // 3)
     peaks = [at for at in range(first, last) if again[at] >= max(again[at - 1], again[at + 1])]
     best = max((again[at] for at in peaks), default=0.0)
-    if best < PULSE:
+    if best * len(again) ** 0.5 < PULSE:
         return None
     return 60 / (_period(again, next(at for at in peaks if again[at] >= NEAREST * best)) * HOP_S)
 
