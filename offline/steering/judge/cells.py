@@ -100,7 +100,9 @@ class Source:
 
     def name(self, plan: Plan) -> str:
         """Of its file in the cache."""
-        what = [str(path) for path in self.paths] + [plan.model if self.coded else "", self.kind, plan.seconds]
+        what = [[str(path) for path in self.paths], len(self.labels), self.kind, plan.seconds]
+        if self.coded:
+            what.append(plan.model)
         return f"{self.kind}.{file_name(self.title)}{'.coded' if self.coded else ''}-{digest(what):.12}"
 
 

@@ -103,8 +103,8 @@ def run(args: argparse.Namespace) -> int:
     heard = {cell: said for cell in cells if (said := found(plan, cell)) is not None}
     ceilings = _said([source_row(each, said, args.seed) for each in known if (said := found(plan, each)) is not None])
     _tell(args, heard, ceilings, kinds)
-    for cell in heard:
-        write_sounds(plan, cell, args.output / "sounds", args.listen)
+    if args.listen:
+        write_sounds(plan, heard, args.output / "sounds", args.listen)
     for name, trouble in troubles.items():
         print(f"failed: {name}: {trouble}", file=sys.stderr)
     print(f"written to {args.output}")

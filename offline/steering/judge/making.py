@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import cast
 
@@ -152,15 +153,15 @@ def _log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return found
 
 
-def write_sounds(plan: Plan, cell: Cell, folder: Path, count: int) -> None:
-    """The first takes of a cell, as WAVs to listen to."""
+def write_sounds(plan: Plan, cells: Iterable[Cell], folder: Path, count: int) -> None:
+    """The first takes of each cell, as WAVs to listen to."""
     from engines.musicgen.wav import write_sound
 
-    before = read(plan.cache / f"{cell.name(plan)}{CODES}", cell.name(plan))
-    if before is None or not count:
-        return
     model = MusicgenModel.load(Bundle.load(plan.bundle), plan.runtime)
     folder.mkdir(parents=True, exist_ok=True)
-    name = cell.name(plan).rpartition("-")[0]
-    for number, codes in enumerate(before["codes"][:count].astype(np.int64)):
-        write_sound(folder / f"{name}-{number + 1}.wav", model.codec.sound(codes), model.shape.rate_hz)
+    for cell in cells:
+        name = cell.name(plan)
+        before = read(plan.cache / f"{name}{CODES}", name)
+        for number, codes in enumerate([] if before is None else before["codes"][:count].astype(np.int64)):
+            path = folder / f"{name.rpartition('-')[0]}-{number + 1}.wav"
+            write_sound(path, model.codec.sound(codes), model.shape.rate_hz)
