@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import unicodedata
 from collections.abc import Iterable
 from typing import Literal
 
@@ -12,7 +13,7 @@ import msgspec
 from engines.errors import SidemanError
 
 Value = bool | int | float | str
-Kind = Literal["float", "int", "bool", "choice"]
+Kind = Literal["float", "int", "bool", "choice", "text"]
 
 RESERVED_NAMES = frozenset(
     {"again", "vary", "undo", "fill", "hold", "mute", "take", "bundle", "note", "bar", "parts", "state", "loop"}
@@ -21,12 +22,16 @@ RESERVED_NAMES = frozenset(
 """Verbs, outputs and parameters of every player (docs/ARCHITECTURE.md, OSC); no engine's parameter may be called so."""
 
 
+NOT_IN_A_LINE = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode's categories of control characters, of halves of characters, and of what ends a line or a paragraph."""
+
+
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     """Something a performer can turn while it plays.
 
     name:    a lower-case word, the last part of its OSC address
-    kind:    float, int, bool or choice
-    low/high: the range, both ends allowed (float and int)
+    kind:    float, int, bool, choice or text
+    low/high: the range, both ends allowed (float and int); of a text, high is how many characters it may have
     choices: the words allowed (choice)
     unit:    "", "beats", "bpm", "ms", ...
     help:    one line for people
@@ -60,6 +65,8 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
             return "one of " + ", ".join(self.choices)
         if self.kind == "bool":
             return "0 or 1"
+        if self.kind == "text":
+            return f"a line of text of at most {self.high:g} characters"
         unit = f" {self.unit}" if self.unit else ""
         word = "a whole number" if self.kind == "int" else "a number"
         return f"{word} from {self.low:g} to {self.high:g}{unit}"
@@ -67,6 +74,8 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     def _converted(self, value: object) -> Value | None:
         if self.kind == "choice":
             return self._choice(value) if isinstance(value, str) else None
+        if self.kind == "text":
+            return self._line(value) if isinstance(value, str) else None
         if isinstance(value, str):
             word = value.strip().lower()
             if self.kind == "bool" and word in ("true", "false", "on", "off"):
@@ -91,6 +100,12 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
             return word
         found = [choice for choice in self.choices if choice.casefold() == word.strip().casefold()]
         return found[0] if len(found) == 1 else None
+
+    def _line(self, text: str) -> str | None:
+        """A text without what could steer a terminal or end a line, and without space around it."""
+        text = text.strip()
+        odd = any(unicodedata.category(letter) in NOT_IN_A_LINE for letter in text)
+        return None if odd or len(text) > self.high else text
 
 
 class Parameters:

@@ -15,7 +15,7 @@ from engines.bundle import find
 from engines.engine import Chunk, Engine, Played, Request, State
 from engines.errors import SidemanError
 from engines.music import Meter, Note, Phrase
-from engines.parameter import RESERVED_NAMES, Parameters, Value
+from engines.parameter import RESERVED_NAMES, Parameter, Parameters, Value
 from engines.registry import opened
 
 BARS = 24
@@ -100,14 +100,26 @@ def spans(engine: Engine) -> str:
 def extremes(engine: Engine) -> str:
     """It plays at both ends of every parameter."""
     for parameter in engine.parameters:
-        ends: tuple[Value, ...] = parameter.choices if parameter.kind == "choice" else (parameter.low, parameter.high)
-        for value in (False, True) if parameter.kind == "bool" else ends:
+        for value in ends_of(parameter):
             checked = parameter.check(value)
             try:
                 next(played(engine, turned={parameter.name: checked}))
             except Exception as error:  # as above
                 raise SidemanError(f"with {parameter.name} at {checked}: {one_line(error)}") from error
     return f"{len(engine.parameters)} parameters"
+
+
+def ends_of(parameter: Parameter) -> tuple[Value, ...]:
+    """The values at the ends of a parameter's range: of a text, none at all and one as long as may be."""
+    match parameter.kind:
+        case "choice":
+            return parameter.choices
+        case "bool":
+            return (False, True)
+        case "text":
+            return ("", "x" * int(parameter.high))
+        case _:
+            return (parameter.low, parameter.high)
 
 
 def same(engine: Engine) -> str:

@@ -105,7 +105,7 @@ class Learn:
     def _node(self, address: str) -> Node:
         """What can be turned or done there. Raises SidemanError."""
         node = self._surface.find(f"{ROOT}/{address}")[0]
-        if node.act is None and node.parameter is None:
+        if node.act is None and (node.parameter is None or node.parameter.kind == "text"):
             raise SidemanError(f"{address} is nothing that a controller could turn")
         return node
 

@@ -194,15 +194,14 @@ class OscDoor:
 
     def _is_value(self, message: Incoming) -> bool:
         """True for a message that sets one value: a later one for the same address makes it pointless."""
-        if len(message.arguments) != 1 or is_pattern(message.address):
+        if not message.arguments or is_pattern(message.address) or message.address in (SUBSCRIBE, UNSUBSCRIBE):
             return False
         try:
-            return self._surface.find(message.address)[0].act is None and message.address not in (
-                SUBSCRIBE,
-                UNSUBSCRIBE,
-            )
+            node = self._surface.find(message.address)[0]
         except SidemanError:
             return False
+        words = node.parameter is not None and node.parameter.kind == "text"
+        return node.act is None and (words or len(message.arguments) == 1)
 
     def _postpone(self, sender: Sender, message: Incoming) -> None:
         wait_s = message.at_s - time.time()

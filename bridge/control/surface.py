@@ -87,6 +87,8 @@ class Surface:
             return node.get()
         if node.set is None:
             raise SidemanError("can be asked, not set")
+        if node.parameter is not None and node.parameter.kind == "text":
+            arguments = (joined(arguments),)
         if len(arguments) != 1:
             raise SidemanError(f"takes {node.takes}, not {len(arguments)} values")
         node.set(arguments[0])
@@ -132,3 +134,8 @@ class Surface:
 
     def _names(self) -> list[str]:
         return [address.removeprefix(f"{ROOT}/").replace("/", ".") for address in self._nodes]
+
+
+def joined(arguments: Iterable[object]) -> str:
+    """The words of a text that came as several arguments, as Max sends them; numbers as they would be written."""
+    return " ".join(f"{word:g}" if isinstance(word, float) else str(word) for word in arguments)

@@ -100,4 +100,5 @@ def part_packets(address: str, bar: int, notes: Sequence[Note], channels: Sequen
 
 def _string(text: str) -> bytes:
     data = text.encode("utf-8", "replace").replace(b"\0", b"")[:TEXT_MAX]
+    data = data.decode("utf-8", "ignore").encode()  # no half of a character at its end
     return data + b"\0" * (4 - len(data) % 4)

@@ -65,24 +65,27 @@ class WorkerReady(Message, frozen=True):
 
 
 class Primed(Message, frozen=True):
-    """State `id` exists."""
+    """State `id` exists. said: see Made."""
 
     id: int
+    said: tuple[str, ...] = ()
 
 
 class Made(Message, frozen=True):
-    """The bar asked for with `id`."""
+    """The bar asked for with `id`. said: lines for people, in which the engine remarks on what it was asked."""
 
     id: int
     phrase: Phrase
     took_s: float
+    said: tuple[str, ...] = ()
 
 
 class Failed(Message, frozen=True):
-    """What was asked for with `id` (0: loading) could not be done; one line for people."""
+    """What was asked for with `id` (0: loading) could not be done; one line for people. said: see Made."""
 
     id: int
     text: str
+    said: tuple[str, ...] = ()
 
 
 FromWorker = WorkerReady | Primed | Made | Failed

@@ -212,6 +212,8 @@ class Player:
             self._listener.on_message(f"{self.name}: {trouble}")
 
     def _answer(self, message: Primed | Made | Failed) -> None:
+        for line in message.said:
+            self._listener.on_message(f"{self.name}: {line}")
         if isinstance(message, Made):
             self.planner.made(message)
         elif isinstance(message, Primed):

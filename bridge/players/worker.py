@@ -6,6 +6,7 @@ the stage plays on. An exception in the engine is told as Failed and costs a bar
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import time
@@ -34,6 +35,10 @@ TROUBLES_MAX = 16
 """Lines that an engine may have told when it is loaded."""
 
 
+REMARKS_MAX, REMARK_CHARACTERS_MAX = 8, 300
+"""Lines that an engine may say of what it was asked, and how long each may be."""
+
+
 class Worker:
     """An engine and its states by id; state 0 is the start. loops: where what an engine of audio makes is written."""
 
@@ -60,6 +65,7 @@ class Worker:
             took_s.append(time.perf_counter() - before_s)
             if time.perf_counter() - begun_s > WARM_UP_S and len(took_s) >= 2:
                 break
+        remarks(self.engine)  # on bars that nobody hears
         return max(took_s[len(took_s) // 4 or 1 :])
 
     def close(self) -> None:
@@ -68,7 +74,12 @@ class Worker:
             self._loops.close()
 
     def answer(self, message: Prime | Generate) -> Primed | Made | Failed:
-        """What to send back; an exception in the engine becomes Failed, in one line."""
+        """What to send back, with the engine's remarks; an exception in the engine becomes Failed, in one line."""
+        answer = self._answer(message)
+        said = remarks(self.engine)
+        return msgspec.structs.replace(answer, said=said) if said else answer
+
+    def _answer(self, message: Prime | Generate) -> Primed | Made | Failed:
         try:
             if isinstance(message, Prime):
                 self._states[message.id] = self.engine.prime(message.history, self.seed)
@@ -127,6 +138,18 @@ def load(message: Load) -> tuple[Engine, str]:
         if parameter.name in RESERVED_NAMES:
             raise SidemanError(f"the engine {message.engine} calls a parameter {parameter.name}, a reserved name")
     return engine, description
+
+
+def remarks(engine: Engine) -> tuple[str, ...]:
+    """What an engine has to say to people since it was asked last (its method `said`, which not all have)."""
+    said = getattr(engine, "said", None)
+    if said is None:
+        return ()
+    try:
+        lines = [str(line) for line in itertools.islice(said(), REMARKS_MAX)]
+    except (Exception, SystemExit) as error:  # as above; the bar is made all the same
+        lines = [f"its remarks cannot be had: {one_line(error)}"]
+    return tuple(" ".join(line.split())[:REMARK_CHARACTERS_MAX] for line in lines)
 
 
 def one_line(error: BaseException) -> str:

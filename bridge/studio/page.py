@@ -106,5 +106,7 @@ def _control(parameter: Parameter) -> Any:
         return gr.Dropdown(list(parameter.choices), value=parameter.default, label=label, info=info)
     if parameter.kind == "bool":
         return gr.Checkbox(bool(parameter.default), label=label, min_width=130)
+    if parameter.kind == "text":
+        return gr.Textbox(str(parameter.default), label=label, info=info, max_length=int(parameter.high), max_lines=2)
     step = 1 if parameter.kind == "int" else 0.01
     return gr.Slider(parameter.low, parameter.high, parameter.default, step=step, label=label, info=info)

@@ -17,11 +17,23 @@ from engines.errors import SidemanError
 from engines.music import Note, Phrase
 from engines.parameter import Parameter
 
-TROUBLES = ("none", "raise", "exit", "hang", "die", "length", "outside", "float", "notes", "none_at_all", "mistake")
+TROUBLES = (
+    "none", "raise", "exit", "hang", "die", "length", "outside", "float", "notes", "none_at_all", "mistake",
+    "speak", "choke", "babble",
+)
 
 
 class Troubled:
     parameters = (Parameter(name="trouble", kind="choice", default="none", choices=TROUBLES),)
+
+    def __init__(self):
+        self.remarks = []
+
+    def said(self):
+        lines, self.remarks = self.remarks, []
+        if lines == ["choke"]:
+            raise ValueError("no words")
+        return lines
 
     @classmethod
     def load(cls, bundle, runtime="auto"):
@@ -37,6 +49,10 @@ class Troubled:
 
     def generate(self, request, state):
         trouble, length = request.parameters["trouble"], request.length_ticks
+        if trouble in ("speak", "choke"):
+            self.remarks.append(trouble)
+        if trouble == "babble":
+            self.remarks += ["bla\\n" * 1000] * 1000
         if trouble == "raise":
             raise ZeroDivisionError("first line\\nsecond line")
         if trouble == "mistake":

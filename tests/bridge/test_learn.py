@@ -16,6 +16,7 @@ from engines.parameter import Parameter, Parameters
 HEAT = Parameter(name="heat", kind="float", default=1.0, high=2.0)
 KIND = Parameter(name="kind", kind="choice", default="b", choices=("a", "b", "c"))
 BARS = Parameter(name="bars", kind="int", default=8, high=64)
+PROMPT = Parameter(name="prompt", kind="text", default="", high=200)
 MUTED = Parameter(name="kick_mute", kind="bool", default=False)
 
 
@@ -28,10 +29,10 @@ def note(pitch: int, velocity: int = 100, channel: int = 1) -> HeardEvent:
 
 
 class Desk:
-    """Four parameters, a verb and a switch, and who learns."""
+    """Five parameters, a verb and a switch, and who learns."""
 
     def __init__(self, *learned: LearnedSet) -> None:
-        self.parameters = Parameters((HEAT, KIND, BARS, MUTED))
+        self.parameters = Parameters((HEAT, KIND, BARS, MUTED, PROMPT))
         self.done: list[Any] = []
         self.held = False
         self.said: list[str] = []
@@ -146,7 +147,12 @@ def test_learning_can_be_left_and_what_cannot_be_turned_is_refused() -> None:
     desk.osc("learn")
     desk.learn.take([cc(1, 5)])
     assert desk.learn.table == ()
-    for wrong, says in (("drums/heet", "did you mean"), ("drums/note", "nothing that a controller"), (3, "an address")):
+    for wrong, says in (
+        ("drums/heet", "did you mean"),
+        ("drums/note", "nothing that a controller"),
+        ("drums/prompt", "nothing that a controller"),
+        (3, "an address"),
+    ):
         with pytest.raises(SidemanError, match=says):
             desk.osc("learn", wrong)
     desk.osc("learn", "drums/heat")

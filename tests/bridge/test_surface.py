@@ -142,3 +142,22 @@ def test_a_subscription_covers_all_a_branch_or_a_pattern() -> None:
     assert covers("/sideman/drums/", "/sideman/drums/note")
     assert not covers("/sideman/bass/", "/sideman/drums/note")
     assert covers("/sideman/*/bar", "/sideman/drums/bar")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [(("warm house",), "warm house"), (("warm", "house", 120, 0.5), "warm house 120 0.5"), (("",), "")],
+)
+def test_a_text_comes_as_one_string_or_word_by_word(arguments: tuple[Any, ...], text: str) -> None:
+    prompt = Parameter(name="prompt", kind="text", default="x", high=20)
+    told: list[Any] = []
+    surface = Surface()
+    node = Node(
+        "/sideman/a/prompt", "", parameter=prompt, get=lambda: ("x",), set=lambda v: told.append(prompt.check(v))
+    )  # fmt: skip
+    surface.replace((node,))
+    assert surface.handle(node, ()) == ("x",)
+    assert surface.handle(node, arguments) is None
+    assert told == [text]
+    with pytest.raises(SidemanError, match="at most 20 characters"):
+        surface.handle(node, ("word",) * 5)

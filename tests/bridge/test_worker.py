@@ -16,7 +16,7 @@ from msgspec import structs
 from bridge.channel import Channel, ChannelClosedError, module_command, pair
 from bridge.files.loopwav import write_loop
 from bridge.messages.worker import Failed, FromWorker, Generate, Load, Made, Prime, Primed, WorkerReady
-from bridge.players.worker import NICENESS, check_chunk
+from bridge.players.worker import NICENESS, REMARK_CHARACTERS_MAX, REMARKS_MAX, check_chunk
 from engines.audio import Loop
 from engines.engine import Played, Request
 from engines.music import LoopFile, Meter, Note, Phrase
@@ -119,6 +119,15 @@ def test_an_engine_in_trouble_costs_one_answer(worker: Process, trouble: str, te
     assert text in failed.text
     assert "\n" not in failed.text
     assert isinstance(worker.ask(Generate(2, 0, request())), Made)
+
+
+def test_what_an_engine_remarks_comes_with_its_answer_and_no_more_of_it_than_can_be_read(worker: Process) -> None:
+    troubles = ("none", "speak", "choke", "babble", "none")
+    said = [worker.ask(Generate(1, 0, request(trouble))).said for trouble in troubles]
+    assert said[:3] == [(), ("speak",), ("its remarks cannot be had: ValueError: no words",)]
+    assert len(said[3]) == REMARKS_MAX
+    assert {len(line) for line in said[3]} == {REMARK_CHARACTERS_MAX}
+    assert said[4] == ()
 
 
 @pytest.mark.parametrize(

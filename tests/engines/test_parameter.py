@@ -8,6 +8,7 @@ from engines.parameter import Parameter, Parameters
 TEMPERATURE = Parameter(name="temperature", kind="float", default=1.0, high=2.0)
 EVERY = Parameter(name="every", kind="int", default=0, high=64, unit="bars")
 STYLE = Parameter(name="style", kind="choice", default="any", choices=("any", "funk"))
+PROMPT = Parameter(name="prompt", kind="text", default="", high=24)
 MUTE = Parameter(name="kick_mute", kind="bool", default=False)
 
 
@@ -24,6 +25,9 @@ MUTE = Parameter(name="kick_mute", kind="bool", default=False)
         (MUTE, 1, True),
         (MUTE, 0.0, False),
         (MUTE, "on", True),
+        (PROMPT, "  warm house, 120 bpm ", "warm house, 120 bpm"),
+        (PROMPT, "", ""),
+        (PROMPT, "é" * 24, "é" * 24),
     ],
 )
 def test_a_value_is_stored_in_the_parameters_own_type(parameter: Parameter, given: object, stored: object) -> None:
@@ -46,6 +50,11 @@ def test_a_value_is_stored_in_the_parameters_own_type(parameter: Parameter, give
         (STYLE, "polka"),
         (STYLE, 1),
         (MUTE, 2),
+        (PROMPT, "é" * 25),
+        (PROMPT, "a\nb"),
+        (PROMPT, "\x1b[2J"),
+        (PROMPT, "half \ud83d of one"),
+        (PROMPT, 7),
     ],
 )
 def test_what_it_cannot_take_is_refused_by_name_and_range(parameter: Parameter, given: object) -> None:
