@@ -17,6 +17,7 @@ from bridge.fields import no_such
 from bridge.messages.hearing import InputSetup
 from bridge.messages.stage import OutputSetup, PlayerSetup
 from bridge.messages.sync import SyncKind, SyncSetup
+from bridge.players.spans import SpanSize
 from engines.errors import SidemanError
 from engines.music import DRUMS, TICKS_PER_BEAT, Meter
 from engines.notes.roles import ROLE_NAMED, ROLES
@@ -96,6 +97,7 @@ class PlayerSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     parameters: starting values of the engine's and the player's parameters; checked by the control surface
     hears:      whose notes the engine is told: inputs by their names, other players as player:NAME
     channels:   MIDI channel of each seat (engines.notes.roles) that is not to play on its own one
+    chunk:      what is made and played at a time: "bar", or "beat" or "half-beat", where a change is to be heard sooner
     programs:   "gm": each seat's channel is told its General MIDI program at the start; or a program 0-127 by seat
     """
 
@@ -109,6 +111,7 @@ class PlayerSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     hears: tuple[str, ...] = ()
     channels: dict[str, Channel] = {}
     programs: str | dict[str, Pitch] = {}
+    chunk: SpanSize = "bar"
 
     def setup(self, name: str, options: Mapping[str, OutputSet] | None = None) -> PlayerSetup:
         """The player as the stage is told it."""

@@ -22,10 +22,10 @@ State = Any
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One bar asked of an engine.
+    """One bar asked of an engine; or, of a player whose `chunk` in the set is less, one beat or half beat of it.
 
-    bar:        number of the bar in the song, from 0
-    start_tick: its first tick in the song; length_ticks: its length
+    bar:        number of the bar in the song, from 0; of shorter spans it is these that are counted
+    start_tick: its first tick in the song; length_ticks: its length, which is the metre's where it is a bar
     meter, tempo_bpm: as they will be when it starts, as far as is known now
     parameters: a snapshot, one value for each of the engine's parameters
     seed, take: with `bar` they determine the randomness; take counts the bars asked for again

@@ -50,6 +50,12 @@ class Meter(msgspec.Struct, frozen=True, order=True):
         return TICKS_PER_BEAT * 4 // self.denominator
 
     @property
+    def felt_beat_ticks(self) -> int:
+        """Length of the beat that is felt: of 6/8, 9/8 and their like it is three of the metre's own."""
+        compound = self.denominator >= 8 and self.numerator % 3 == 0
+        return self.beat_ticks * (3 if compound else 1)
+
+    @property
     def steps(self) -> int:
         """Sixteenths in a bar."""
         return self.bar_ticks // STEP_TICKS

@@ -50,6 +50,7 @@ runtime = "auto"       # or "int4", "int8", "fp32", "torchscript"
 outputs = ["midi", "osc"]   # "midi" opens a port of its own, "midi:NAME" plays to one that exists (`sideman ports`);
                             # "audio" is the loudspeaker, which plays anyway while nothing else does (not with --silent)
 channel = 10           # MIDI channel; 10 is the drums'
+chunk = "bar"          # what is made and played at a time; "beat" or "half-beat": what is turned is heard sooner
 hears = []             # whose notes it listens to: inputs by name, other players as "player:NAME"
 channels = {{}}          # of a player with several parts: {{ bass = 2 }} sends the bass on channel 2, not on its own, 5
 programs = {{}}          # "gm": each part's channel is told its General MIDI program; or {{ piano = 4, bass = 38 }}

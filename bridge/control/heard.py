@@ -108,9 +108,9 @@ class Ears:
         """See Hearing.since."""
         return self._hearing.since(count, self._inputs, now_tick) if self._inputs else ()
 
-    def band(self, first: int, end: int, start_tick: int) -> tuple[Note, ...]:
+    def band(self, after_tick: int, until_tick: int, start_tick: int) -> tuple[Note, ...]:
         """See Band.notes."""
-        return self._band.notes(self._players, first, end, start_tick) if self._players else ()
+        return self._band.notes(self._players, after_tick, until_tick, start_tick) if self._players else ()
 
     def began_since(self, count: int) -> bool:
         """See Hearing.began_since."""

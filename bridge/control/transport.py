@@ -171,7 +171,7 @@ class Transport:
         here = self.song.grid.bar_at(self.position_tick())
         number = here.number if here.start_tick == self.position_tick() else here.number + 1
         if self.song.playing:
-            number = max([number, *(planner.lands for planner in self.planners)])
+            number = max([number, *(planner.free_bar for planner in self.planners)])
         self.song.grid.change(number, meter)
         for planner in self.planners:
             planner.bar_changed(number)
@@ -230,7 +230,7 @@ class Transport:
         if resume is not None and self._wanted:
             tick, at_ns = resume
             for planner in self.planners:
-                planner.missed(self.song.grid.bar_at(tick).number)
+                planner.missed(tick)
             self._position_tick = tick
             quantum_ticks = 1 if self.sync.kind in LED else self._quantum_ticks  # a new clock is met at any tick
             self._epochs.cue(tick, Start(armed=True) if self._rearm else Start(at_ns, quantum_ticks=quantum_ticks))

@@ -81,7 +81,7 @@ def _put_player(table: Any, player: SavedPlayer) -> None:
     if not table:  # the text does not have it: it is the default set's, or the command line's
         outputs = tuple(output for output in config.outputs if output != UNHEARD)
         said = msgspec.structs.replace(config, outputs=outputs)
-        for field in ("engine", "runtime", "outputs", "channel", "map", "hears", "channels", "programs"):
+        for field in ("engine", "runtime", "outputs", "channel", "map", "hears", "channels", "programs", "chunk"):
             if getattr(said, field) != getattr(default, field):
                 table[field] = msgspec.to_builtins(getattr(said, field))
     _put(table, "bundle", player.bundle, default.bundle if config.engine == default.engine else "")

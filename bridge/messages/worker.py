@@ -6,8 +6,9 @@ State 0 is the engine's start; every other is named by the message that made it.
 from __future__ import annotations
 
 from bridge.messages.message import Message
+from bridge.players.spans import SpanSize
 from engines.engine import Played, Request
-from engines.music import Phrase
+from engines.music import Meter, Phrase
 from engines.parameter import Parameter
 
 # Control to worker
@@ -17,6 +18,7 @@ class Load(Message, frozen=True):
     """First message: the engine (an entry point of `sideman.engines`), its bundle's folder or "", and the runtime.
 
     loops: the folder for what an engine of audio makes; loops_kept: how many files may be there at once, 0 is no limit.
+    chunk, meter, tempo_mbpm: what it will be asked for, most likely, for its warm-up.
     """
 
     engine: str
@@ -25,6 +27,9 @@ class Load(Message, frozen=True):
     seed: int
     loops: str = ""
     loops_kept: int = 0
+    chunk: SpanSize = "bar"
+    meter: Meter = Meter()
+    tempo_mbpm: int = 120_000
 
 
 class Prime(Message, frozen=True):

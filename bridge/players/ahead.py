@@ -6,13 +6,10 @@ from dataclasses import replace
 
 from msgspec import structs
 
-from bridge.control.heard import Ears
-from bridge.players.asking import Asking
-from bridge.players.deadline import Deadlines
-from bridge.players.grid import BarSpan, Song
-from bridge.players.plan import Offers, Plan, fitted, offer_of
+from bridge.players.grid import BarSpan
+from bridge.players.parts import Parts
+from bridge.players.plan import Plan, fitted, offer_of
 from bridge.players.policy import commit_ticks
-from bridge.players.track import Track
 from bridge.players.trade import Trade
 from engines.errors import SidemanError
 from engines.music import Note, Phrase
@@ -26,7 +23,7 @@ LAST_CALL_S = 0.03
 
 
 class Ahead:
-    """The next bar of a player.
+    """The next bar of a player, or the next span of one that plays in shorter ones: `spans` says which.
 
     parameters: the engine's (named in `engine_parameters`) and the player's own
     next: the plan, None if no bar follows; last_bar: no bar after this one is played
@@ -34,18 +31,7 @@ class Ahead:
     holding: the bar that sounds comes again and again
     """
 
-    def __init__(
-        self,
-        song: Song,
-        parameters: Parameters,
-        engine_parameters: tuple[str, ...],
-        *,
-        deadlines: Deadlines,
-        asking: Asking,
-        offers: Offers,
-        track: Track,
-        ears: Ears,
-    ) -> None:
+    def __init__(self, parts: Parts, parameters: Parameters, engine_parameters: tuple[str, ...]) -> None:
         self.parameters = parameters
         self.engine_parameters = engine_parameters
         self.next: Plan | None = None
@@ -55,12 +41,9 @@ class Ahead:
         self.holding = False
         self._later: dict[str, Value] = {}  # changes for the bar after the next, when the next can be changed no more
         self._loop: Phrase | None = None  # what is held
-        self._song = song
-        self._deadlines = deadlines
-        self._asking = asking
-        self._offers = offers
-        self._track = track
-        self._ears = ears
+        self._song, self._spans, self._deadlines = parts.song, parts.spans, parts.deadlines
+        self._asking, self._offers, self._track = parts.asking, parts.offers, parts.track
+        self._ears, self._response = parts.ears, parts.response
         self._trade = Trade()
 
     @property
@@ -74,7 +57,7 @@ class Ahead:
 
     @property
     def lands(self) -> int:
-        """The number of the bar in which a change of a parameter would be heard now."""
+        """The number of the span in which a change of a parameter would be heard now."""
         if self.next is None:
             return self._track.current.span.number + 1 if self._track.current else 0
         return self.next.span.number + (0 if self.fits(self.next) else 1)
@@ -91,24 +74,26 @@ class Ahead:
     # Plans
 
     def plan(self, number: int) -> None:
-        """Bar `number` is the next: send its fallback, have it made."""
-        if self.last_bar is not None and number > self.last_bar:
+        """Span `number` is the next: send its fallback, have it made."""
+        span = self._spans.span(number)
+        if self.last_bar is not None and self._spans.bar(span).number > self.last_bar:
             self.next = None
             return
-        self.start(self._song.grid.bar(number))
+        self.start(span)
         self.offer()
         self.request()
 
     def start(self, span: BarSpan) -> None:
         """Plan the bar there. What was wished for waits until a bar is played."""
-        listen = self._trade.listens(span.number)
+        bar = self._spans.bar(span).number
+        listen = self._trade.listens(bar)
         later = {} if listen else self._later
         if not listen:
             self._later = {}
         if later.pop("undo", False):
             self._track.undo()
         every = int(self.parameters["fill_every"])
-        due = every > 0 and (span.number + 1) % every == 0
+        due = every > 0 and (bar + 1) % every == 0
         plan = self.next = Plan(span, take=int(later.get("take", 0)), fill=due or "fill" in later, vary="vary" in later)
         plan.listen, plan.wished = listen, not later.keys() <= {"again"}
         if self.holding:
@@ -192,7 +177,7 @@ class Ahead:
 
     def trade(self) -> None:
         """The performer has set in how many bars to listen and to answer."""
-        from_bar = self.lands if self.live else 0
+        from_bar = self._spans.bar_from(self.lands) if self.live else 0
         self._trade.set(int(self.parameters["trade_listen"]), int(self.parameters["trade_answer"]), from_bar)
         self._turn()
 
@@ -200,13 +185,13 @@ class Ahead:
         """Answer from the next bar on. Raises SidemanError if the player does not trade."""
         if not self.parameters["trade_answer"]:
             raise SidemanError("does not trade yet: send trade with bars to listen and to answer, such as 4 4")
-        self._trade.your_turn(self.lands)
+        self._trade.your_turn(self._spans.bar_from(self.lands))
         self._turn()
 
     def _turn(self) -> None:
         """The trade is another: listen in the next bar, or play in it, if there is time to."""
         plan = self.next
-        if plan is None or plan.listen == self._trade.listens(plan.span.number):
+        if plan is None or plan.listen == self._trade.listens(self._spans.bar(plan.span).number):
             return
         if self.fits(plan, 0.0 if not plan.listen else None):
             plan.listen = not plan.listen
@@ -282,11 +267,11 @@ class Ahead:
         keep = self._track.states(self._offers)
         listens = self.live and fill_tick is None
         span = plan.span
-        first_bar = self._track.told_bar if fill_tick is None else span.number - 1
+        told_tick = self._track.told_tick if fill_tick is None else span.start_tick - 1
         self._asking.bar(
             plan, after, parameters, keep=keep, live=self.live, fill_tick=fill_tick, spare=spare,
             heard=self._heard(plan) if listens else (), told=self._ears.now if listens else self._track.told,
-            band=self._ears.band(first_bar, span.number, span.start_tick),
+            turned=self._response.count, band=self._ears.band(told_tick, span.start_tick, span.start_tick),
         )  # fmt: skip
 
     def offer(self) -> None:

@@ -78,13 +78,14 @@ class Asking:
         heard: tuple[Note, ...] = (),
         band: tuple[Note, ...] = (),
         told: int = 0,
+        turned: int = 0,
         fill_tick: int | None = None,
         spare: bool = False,
     ) -> None:
         """Have a bar made after a state; keep: the other states that are wanted.
 
-        live: the bar has a time; heard, band: see Request; told, fill_tick, spare: see Asked. Without the latter two it
-        is the plan's own bar that is made.
+        live: the bar has a time; heard, band: see Request; told, turned, fill_tick, spare: see Asked. Without the last
+        two it is the plan's own bar that is made.
         """
         span = plan.span
         request = Request(
@@ -103,10 +104,12 @@ class Asking:
             following=plan.following,
             time_left_s=self._deadlines.left_s(span) if live else self._song.seconds(span.length_ticks),
         )
-        asked = self._ask(plan if fill_tick is None and not spare else None, told, fill_tick, spare)
+        asked = self._ask(plan if fill_tick is None and not spare else None, told, turned, fill_tick, spare)
         self._to_worker(Generate(asked.id, after, request, keep))
 
-    def _ask(self, plan: Plan | None, told: int = 0, fill_tick: int | None = None, spare: bool = False) -> Asked:
+    def _ask(
+        self, plan: Plan | None, told: int = 0, turned: int = 0, fill_tick: int | None = None, spare: bool = False
+    ) -> Asked:
         self._id += 1
-        self.asked = Asked(self._id, self._now_ns(), told, plan, fill_tick, spare)
+        self.asked = Asked(self._id, self._now_ns(), told, turned, plan, fill_tick, spare)
         return self.asked

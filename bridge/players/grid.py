@@ -14,21 +14,25 @@ from engines.music import TICKS_PER_BEAT, Meter
 
 @dataclass(frozen=True, slots=True)
 class BarSpan:
-    """Where bar `number` (from 0) lies in the song: its first tick and its metre."""
+    """Where bar `number` (from 0) lies in the song: its first tick and its metre.
+
+    part_ticks: the length of a span that is a part of a bar, and is counted by itself (bridge.players.spans); 0: a bar
+    """
 
     number: int
     start_tick: int
     meter: Meter
+    part_ticks: int = 0
 
     @property
     def length_ticks(self) -> int:
-        """Length of the bar in ticks."""
-        return self.meter.bar_ticks
+        """Length of the span in ticks."""
+        return self.part_ticks or self.meter.bar_ticks
 
     @property
     def end_tick(self) -> int:
-        """First tick of the bar after it."""
-        return self.start_tick + self.meter.bar_ticks
+        """First tick of the span after it."""
+        return self.start_tick + self.length_ticks
 
 
 class BarGrid:
@@ -36,6 +40,11 @@ class BarGrid:
 
     def __init__(self, meter: Meter) -> None:
         self._changes = [BarSpan(0, 0, meter)]
+
+    @property
+    def changes(self) -> tuple[BarSpan, ...]:
+        """Bar 0, and the bars from which on there is another metre."""
+        return tuple(self._changes)
 
     def bar(self, number: int) -> BarSpan:
         """The bar of that number, 0 or more."""

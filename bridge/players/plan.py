@@ -32,6 +32,7 @@ class Plan:
     kept: the bar that hold or again brings back instead of a new one
     following: in a held loop, the bar that comes again after this one
     phrase, state: what was made, and the worker's state after it; told: up to where it had been told what was heard
+    turned: how many changes of parameters it was made with (bridge.players.response)
     stale: the performer has changed something since it was asked for
     failed: the engine could not make it
     """
@@ -47,6 +48,7 @@ class Plan:
     phrase: Phrase | None = None
     state: int | None = None
     told: int = 0
+    turned: int = 0
     stale: bool = False
     failed: bool = False
 
@@ -60,8 +62,8 @@ class Plan:
 class Offer:
     """A chunk as it was sent.
 
-    told, wished: see Plan; aside: the engine goes on as if it had not been played; replaces: the offer whose rest it
-    takes over in mid-bar
+    told, turned, wished: see Plan; aside: the engine goes on as if it had not been played; replaces: the offer whose
+    rest it takes over in mid-bar
     """
 
     span: BarSpan
@@ -69,6 +71,7 @@ class Offer:
     phrase: Phrase
     state: int | None = None
     told: int = 0
+    turned: int = 0
     wished: bool = False
     aside: bool = False
     replaces: Offer | None = None
@@ -78,12 +81,13 @@ class Offer:
 class Asked:
     """What the worker is busy with: a plan's bar, a fill from a song tick, a spare bar, or (none of these) priming.
 
-    told: up to where it was told what was heard
+    told: up to where it was told what was heard; turned: see Plan
     """
 
     id: int
     at_ns: int
     told: int = 0
+    turned: int = 0
     plan: Plan | None = None
     fill_tick: int | None = None
     spare: bool = False
@@ -103,7 +107,7 @@ def offer_of(plan: Plan, late: Value, last: Phrase | None, spare: Phrase | None)
         whole = plan.phrase.cut_tick is None
         phrase = plan.phrase if whole else mended(plan.phrase, late, last, spare)
         return Offer(
-            span, "hit" if whole else "cut", phrase, plan.state, plan.told,
+            span, "hit" if whole else "cut", phrase, plan.state, plan.told, plan.turned,
             wished=plan.wished, aside=plan.following is not None,
         )  # fmt: skip
     if late == "alternate" and spare is not None:

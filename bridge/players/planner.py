@@ -1,4 +1,4 @@
-"""The planner: keeps one player one bar ahead.
+"""The planner: keeps one player one bar ahead, or one span of a bar where the player's `chunk` is less.
 
 While a bar sounds the next is made and sent. Before it, a fallback is sent, which the made bar replaces: what lies at
 the stage when the bar line comes is what plays, so a deadline needs no timer (docs/ARCHITECTURE.md, Deadlines). The
@@ -17,15 +17,19 @@ from bridge.players.ahead import Ahead
 from bridge.players.asking import Asking
 from bridge.players.band import Band
 from bridge.players.deadline import Deadlines
+from bridge.players.fills import Fills
 from bridge.players.grid import BarSpan, Song
-from bridge.players.plan import Offer, Offers, Plan, spliced
+from bridge.players.parts import Parts
+from bridge.players.plan import Offer, Offers, Plan
 from bridge.players.policy import BarReport, Counters, Listener
+from bridge.players.response import Response
+from bridge.players.spans import Spans, SpanSize
 from bridge.players.track import Track
 from engines.parameter import Parameters
 
 
 class Planner:
-    """One player's bars.
+    """One player's bars, or spans; the bars that it is told and tells of are real ones.
 
     parameters: the engine's (named in `engine_parameters`) and the player's own; pitches: General MIDI to what is sent
     to_stage, to_worker: send; now_ns: perf_counter_ns; ears: what the player hears; band: who hears it
@@ -47,28 +51,30 @@ class Planner:
         now_ns: Callable[[], int],
         ears: Ears | None = None,
         band: Band | None = None,
+        chunk: SpanSize = "bar",
     ) -> None:
         self.counters = Counters()
+        self.response = Response()
         self.on_cued: Callable[[], None] = lambda: None
         self._player = player
         self._song = song
+        self._spans = Spans(song.grid, chunk)
         self._listener = listener
         self._now_ns = now_ns
         self._offers = Offers(player, pitches, to_stage, listener, band or Band())
         self._deadlines = Deadlines(song, now_ns)
         self._asking = Asking(song, self._deadlines, seed, to_worker, now_ns)
         self._track = Track()
-        self._ahead = ahead = Ahead(
-            song, parameters, engine_parameters,
-            deadlines=self._deadlines, asking=self._asking, offers=self._offers, track=self._track,
-            ears=ears or Ears(Hearing(), ()),
-        )  # fmt: skip
+        heard = ears or Ears(Hearing(), ())
+        parts = Parts(song, self._spans, self._deadlines, self._asking, self._offers, self._track, heard, self.response)
+        self._ahead = ahead = Ahead(parts, parameters, engine_parameters)
+        self._fills = Fills(parts, ahead)
         self._continued: BarSpan | None = None  # the bar that was stopped in its middle and goes on: counted already
 
         # What the performer asks of the next bar alone; bridge.players.ahead says what each does.
         self.again, self.vary, self.hold, self.changed = ahead.again, ahead.vary, ahead.hold, ahead.remake
         self.undo, self.trade, self.your_turn = ahead.undo, ahead.trade, ahead.your_turn
-        self.last_call_s = ahead.last_call_s
+        self.last_call_s, self.fill = ahead.last_call_s, self._fills.fill
 
     @property
     def parameters(self) -> Parameters:
@@ -119,8 +125,9 @@ class Planner:
         ahead.epoch, ahead.begun, self._continued = epoch, False, None
         ahead.deaf()
         self._offers.clear()
-        span = self._song.grid.bar_at(position_tick)
-        track.told_bar = span.number
+        span = self._spans.span_at(position_tick)
+        track.told_tick = span.start_tick
+        self.response.forget()
         again = track.current
         if afresh:
             track.afresh()
@@ -148,23 +155,25 @@ class Planner:
 
     @property
     def finished(self) -> bool:
-        """True when the last bar has begun."""
-        return self.current is not None and self.last_bar is not None and self.current.span.number >= self.last_bar
+        """True when the last bar has begun, or the last span of it."""
+        if self.current is None or self.last_bar is None:
+            return False
+        return self._spans.bar_from(self.current.span.number + 1) > self.last_bar
 
     def halt(self) -> None:
         """Nothing plays until the next epoch: nothing is offered."""
         self._ahead.begun = False
+        self.response.forget()
 
-    def missed(self, number: int) -> None:
-        """Nothing could be heard of the bars up to `number`: they count as rests."""
+    def missed(self, song_tick: int) -> None:
+        """Nothing could be heard of what lies before a song tick: it counts as rests."""
         if self.current is not None:
-            for _ in range(self.current.span.number + 1, number):
-                self.counters.count("rest")
+            self.counters.rest += max(0, self._spans.span_at(song_tick).number - self.current.span.number - 1)
 
     def bar_changed(self, number: int) -> None:
         """The grid has changed from bar `number` on."""
-        if self.next is not None and self.next.span.number >= number:
-            self._ahead.move(self._song.grid.bar(self.next.span.number))
+        if self.next is not None and self.next.span.start_tick >= self._song.grid.bar(number).start_tick:
+            self._ahead.move(self._spans.span(self.next.span.number))
 
     # From the stage
 
@@ -178,6 +187,8 @@ class Planner:
             return
         self._track.began(offer)
         self._offers.began(offer)
+        if self._ahead.live:
+            self.response.began(offer.outcome, offer.turned, self._song.ns_at(offer.span.start_tick))
         if offer.span == self._continued:
             self._ahead.plan(offer.span.number + 1)
             return
@@ -194,8 +205,7 @@ class Planner:
         if message.epoch != self._ahead.epoch or offer is None:
             return
         if offer.replaces is not None and self.current is not None and offer.span == self.current.span:
-            self._track.turned_back(offer.replaces)
-            self._ahead.change(fill=True)
+            self._fills.refused(offer.replaces)
             return
         plan = self.next
         if plan is not None and offer.span == plan.span and offer.outcome != "hit" and not self._ahead.fits(plan):
@@ -204,9 +214,8 @@ class Planner:
     def _resume(self, plan: Plan) -> None:
         """Bars were missed altogether (control itself was held up): go on with the next one that can be reached."""
         missed = plan.span.number
-        reached = self._song.grid.bar_at(self._song.song_tick_at(self._now_ns())).number + 1
-        for _ in range(missed, reached):
-            self.counters.count("rest")
+        reached = self._spans.span_at(self._song.song_tick_at(self._now_ns())).number + 1
+        self.counters.rest += max(0, reached - missed)
         self._track.state = None
         self._ahead.plan(max(missed + 1, reached))
 
@@ -240,10 +249,11 @@ class Planner:
         self._asking.took(asked)
         plan = self.next
         if asked.fill_tick is not None:
-            self._fill_made(message, asked.fill_tick)
+            self._fills.made(message, asked.fill_tick)
         elif plan is not None and asked.plan is plan:
             if message.phrase.cut_tick is None or plan.phrase is None or plan.phrase.cut_tick is not None:
-                plan.phrase, plan.state, plan.told = message.phrase, message.id, asked.told  # a whole bar is not cut
+                plan.phrase, plan.state = message.phrase, message.id  # one that is whole is not cut
+                plan.told, plan.turned = asked.told, asked.turned
             if plan.kept is None and not plan.listen:
                 self._ahead.offer()
             self.on_cued()
@@ -266,35 +276,24 @@ class Planner:
             self._track.state = 0  # it cannot be primed: it starts as at the beginning
         self._ahead.request()
 
-    def _fill_made(self, message: Made, tick: int) -> None:
-        current = self.current
-        if current is None or not current.span.start_tick < tick < current.span.end_tick:
-            self._ahead.change(fill=True)  # its bar is over
-            return
-        phrase = spliced(current.phrase, message.phrase, tick - current.span.start_tick)
-        offer = Offer(current.span, "hit", phrase, message.id, replaces=current)
-        self._track.turned(offer)
-        self._offers.send(self._ahead.epoch, offer, from_tick=tick)
-        self._ahead.remake()
-
     # From the performer
 
     @property
     def lands(self) -> int:
         """The number of the bar in which a change of a parameter would be heard now."""
-        return self._ahead.lands
+        return self._spans.bar(self._spans.span(self._ahead.lands)).number
+
+    @property
+    def free_bar(self) -> int:
+        """The number of the first bar that can still be changed as a whole."""
+        return self._spans.bar_from(self._ahead.lands)
+
+    def turned(self) -> None:
+        """A parameter of the engine's was changed."""
+        if self._ahead.live:
+            self.response.turned(self._now_ns())
+        self._ahead.remake()
 
     def take(self, number: int) -> None:
         """Take `number` of the next bar."""
         self._ahead.change(take=number)
-
-    def fill(self) -> None:
-        """A fill from the next beat, if a beat of the bar is left by then; else, or with a loop, the next bar."""
-        current, before = self.current, self._track.before
-        plays = current is not None and current.outcome != "listen" and not current.phrase.loop and self._ahead.live
-        ready = plays and before is not None and self._asking.free
-        tick = self._deadlines.next_beat(current.span) if current is not None and ready else None
-        if current is None or before is None or tick is None:
-            self._ahead.change(fill=True)
-            return
-        self._ahead.ask(Plan(current.span, fill=True), before, fill_tick=tick)

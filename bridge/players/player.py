@@ -44,6 +44,7 @@ class Player:
     ) -> None:
         self.name = name
         self._band = band
+        self._song = song
         self.config = config
         self.muted = False
         self.description = ""
@@ -70,6 +71,7 @@ class Player:
             now_ns=now_ns,
             ears=Ears(hearing, config.heard_inputs(), band, config.heard_players()),
             band=band,
+            chunk=config.chunk,
         )
 
     @property
@@ -114,7 +116,8 @@ class Player:
         """Bar, outcome, hits, lates, headroom, and the bar in which a change would be heard now."""
         planner, counters = self.planner, self.planner.counters
         current = planner.current
-        bar, outcome = (current.span.number, current.outcome) if current else (-1, "rest")
+        bar = self._song.grid.bar_at(current.span.start_tick).number if current else -1
+        outcome = current.outcome if current else "rest"
         return (bar, outcome, counters.hit, counters.late, counters.headroom_last, planner.lands)
 
     def set(self, name: str, value: object) -> None:
@@ -123,7 +126,7 @@ class Player:
         if self.parameters.set(name, value) == before:
             return
         if name in self.planner.engine_parameters:
-            self.planner.changed()
+            self.planner.turned()
         elif name in [parameter.name for parameter in TRADE]:
             self.planner.trade()
         elif name in ("gain", "pan"):
@@ -184,7 +187,10 @@ class Player:
         except (OSError, RuntimeError, ValueError) as error:  # a name from outside may be anything
             raise SidemanError(f"there is no bundle {bundle[:40]!r}: give a folder, or a shipped one's name") from error
         config, loops = self.config, self._loops
-        return Load(config.engine, path, config.runtime, self._seed, loops.folder(self.name), loops.kept)
+        where = (loops.folder(self.name), loops.kept)
+        song = self._song
+        meter = song.grid.bar(0).meter
+        return Load(config.engine, path, config.runtime, self._seed, *where, config.chunk, meter, song.tempo_mbpm)
 
     def _ready(self, message: WorkerReady) -> None:
         if not self.loaded:

@@ -25,7 +25,7 @@ class Point:
     """Where the music was before something was wished for; the fields are Track's."""
 
     state: int | None
-    told_bar: int
+    told_tick: int
     history: History
 
 
@@ -34,7 +34,7 @@ class Track:
 
     current: what sounds; state: the worker's after it (0: its start; None: it must be primed), before: the one before
     it; spare: another take, in case that a bar is late; told: up to where the engine has been told what was heard, by
-    bridge.control.heard's count; told_bar: the first bar of which it has not been told what the others played
+    bridge.control.heard's count; told_tick: the song tick up to which it has been told what the others played
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Track:
         self.before: int | None = None
         self.spare: Phrase | None = None
         self.told = 0
-        self.told_bar = 0
+        self.told_tick = 0
         self._history: deque[tuple[BarSpan, Phrase]] = deque(maxlen=HISTORY_BARS)
         self._points: deque[Point] = deque(maxlen=UNDO_MAX)
 
@@ -51,7 +51,7 @@ class Track:
         """Bars that were played, oldest first, with what the others played in all of them but the last."""
         bars = list(self._history)
         return tuple(
-            Played(span.meter, phrase, ears.band(span.number, span.number + 1, span.start_tick) if later else ())
+            Played(span.meter, phrase, ears.band(span.start_tick, span.end_tick, span.start_tick) if later else ())
             for (span, phrase), later in zip(bars, range(len(bars) - 1, -1, -1), strict=True)
         )
 
@@ -78,7 +78,7 @@ class Track:
             self._mark()
         if not offer.aside:
             self.state = offer.state
-            self.told_bar = offer.span.number
+            self.told_tick = offer.span.start_tick
         if offer.outcome == "alternate":
             self.spare = None
         self.told = max(self.told, offer.told)
@@ -102,7 +102,7 @@ class Track:
         if not self._points:
             return False
         point = self._points.pop()
-        self.state, self.told_bar = point.state, point.told_bar
+        self.state, self.told_tick = point.state, point.told_tick
         self._history = deque(point.history, maxlen=HISTORY_BARS)
         return True
 
@@ -120,4 +120,4 @@ class Track:
         return tuple(state for state in states if state is not None)
 
     def _mark(self) -> None:
-        self._points.append(Point(self.state, self.told_bar, tuple(self._history)))
+        self._points.append(Point(self.state, self.told_tick, tuple(self._history)))

@@ -18,9 +18,11 @@ import msgspec
 from bridge.channel import Channel, ChannelClosedError
 from bridge.files.loopwav import LoopFolder, filed
 from bridge.messages.worker import Failed, Generate, Load, Made, Prime, Primed, ToWorker, WorkerReady
+from bridge.players.grid import BarGrid
+from bridge.players.spans import Spans
 from engines.engine import Engine, Request, State
 from engines.errors import SidemanError
-from engines.music import Meter, Phrase
+from engines.music import Phrase
 from engines.parameter import RESERVED_NAMES, Parameters
 
 NICENESS = 10
@@ -48,16 +50,15 @@ class Worker:
         self._loops = loops
         self._states: dict[int, State] = {0: engine.start(seed)}
 
-    def warm_up(self) -> float:
-        """Make some bars that nobody hears; the longest that one took, in seconds, once the first are over."""
+    def warm_up(self, spans: Spans, tempo_bpm: float = 120.0) -> float:
+        """Make some bars, or spans, that nobody hears; the longest that one took, in seconds, after the first."""
         parameters = Parameters(self.engine.parameters).snapshot()
-        meter = Meter()
         state, took_s = self._states[0], []
         begun_s = time.perf_counter()
-        for bar in range(WARM_UP_BARS):
+        for span in map(spans.span, range(WARM_UP_BARS)):
             request = Request(
-                bar=bar, start_tick=bar * meter.bar_ticks, length_ticks=meter.bar_ticks, meter=meter,
-                tempo_bpm=120.0, parameters=parameters, seed=self.seed,
+                bar=span.number, start_tick=span.start_tick, length_ticks=span.length_ticks, meter=span.meter,
+                tempo_bpm=tempo_bpm, parameters=parameters, seed=self.seed,
             )  # fmt: skip
             before_s = time.perf_counter()
             chunk, state = self.engine.generate(request, state)
@@ -182,7 +183,7 @@ def _loaded(message: Load, channel: Channel) -> Worker | None:
         engine, description = load(message)
         loops = LoopFolder(Path(message.loops), message.loops_kept) if message.loops else None
         worker = Worker(engine, message.seed, loops)
-        took_s = worker.warm_up()
+        took_s = worker.warm_up(Spans(BarGrid(message.meter), message.chunk), message.tempo_mbpm / 1000)
     except (Exception, SystemExit) as error:  # as above
         channel.send(Failed(0, one_line(error)))
         while channel.waiting:
