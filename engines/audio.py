@@ -12,6 +12,9 @@ from engines.music import TICKS_PER_BEAT
 RATE_MIN, RATE_MAX = 8_000, 192_000
 CHANNELS_MAX = 2
 
+LEAD_S, LEAD_MAX_S = 0.02, 1.0
+"""How much of what came before a loop makes its beginning seamless, and the most that it may bring."""
+
 Frames = NDArray[np.float32]
 """Audio, [frames, channels] float32."""
 
@@ -22,17 +25,22 @@ class Loop:
 
     All n frames last exactly `length` ticks at the tempo that the request named: n is that time times the rate,
     rounded (`frames_in`).
+
+    lead: so many frames of them, at their beginning, lie before the span: what sounded until then. A loop that has some
+    is joined to the one before it without a seam, whatever the device's rate and wherever between two of its frames the
+    span begins; LEAD_S is enough.
     """
 
     frames: Frames
     rate: int
     length: int
+    lead: int = 0
 
     def __eq__(self, other: object) -> bool:
         """True for the same samples at the same rate in the same span."""
         if not isinstance(other, Loop):
             return NotImplemented
-        same = (self.rate, self.length) == (other.rate, other.length)
+        same = (self.rate, self.length, self.lead) == (other.rate, other.length, other.lead)
         return same and np.array_equal(self.frames, other.frames)
 
     __hash__ = None  # type: ignore[assignment]  # its frames are an array
@@ -47,9 +55,12 @@ class Loop:
             raise ValueError(f"a loop of {self.length} ticks at {self.rate} Hz cannot be played")
         if not np.isfinite(self.frames).all():
             raise ValueError("a loop holds numbers that are not finite")
+        if not 0 <= self.lead <= min(LEAD_MAX_S * self.rate, len(self.frames) - 1):
+            raise ValueError(f"a loop of {len(self.frames)} frames cannot have a lead of {self.lead}")
         wanted = None if tempo_bpm is None else frames_in(self.length, tempo_bpm, self.rate)
-        if wanted is not None and abs(len(self.frames) - wanted) > 1:
-            raise ValueError(f"a loop of {self.length} ticks has {len(self.frames)} frames instead of {wanted}")
+        if wanted is not None and abs(len(self.frames) - self.lead - wanted) > 1:
+            told = f"{len(self.frames) - self.lead} frames instead of {wanted}"
+            raise ValueError(f"a loop of {self.length} ticks has {told}")
 
 
 def frames_in(ticks: int, tempo_bpm: float, rate: int) -> int:

@@ -86,7 +86,8 @@ class LoopFile(msgspec.Struct, frozen=True):
     """Audio of exactly a span, in a WAV file that does not change any more.
 
     path: absolute; rate: frames a second; frames, channels: its size; ticks: the span; tempo_mbpm: in thousandths of a
-    bpm, the tempo at which its frames take that span.
+    bpm, the tempo at which its frames take that span; lead: so many frames more lie before them in the file, see
+    engines.audio.Loop.
     """
 
     path: str
@@ -95,6 +96,7 @@ class LoopFile(msgspec.Struct, frozen=True):
     channels: int
     ticks: int
     tempo_mbpm: int
+    lead: int = 0
 
 
 class Phrase(msgspec.Struct, frozen=True):

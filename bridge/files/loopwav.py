@@ -91,7 +91,7 @@ class LoopFolder:
         if self._kept:
             self._prune()
         frames, channels = loop.frames.shape
-        return LoopFile(str(path), loop.rate, frames, channels, loop.length, tempo_mbpm)
+        return LoopFile(str(path), loop.rate, frames - loop.lead, channels, loop.length, tempo_mbpm, loop.lead)
 
     def _reserve(self) -> Path:
         """Take the next number that is nobody's, also not that of another session; the file it is written to first."""
@@ -146,7 +146,7 @@ def write_loop(path: Path, loop: Loop, tempo_mbpm: int, meter: Meter, partial: P
         _chunk(b"fmt ", header),
         _chunk(b"fact", struct.pack("<I", frames)),
         _chunk(b"acid", _acid(loop.length, tempo_mbpm, meter)),
-        _chunk(b"smpl", _smpl(frames, loop.rate)),
+        _chunk(b"smpl", _smpl(loop.lead, frames, loop.rate)),
         _chunk(b"data", data),
     ]
     body = b"WAVE" + b"".join(chunks)
@@ -177,10 +177,10 @@ def _acid(ticks: int, tempo_mbpm: int, meter: Meter) -> bytes:
     )
 
 
-def _smpl(frames: int, rate: int) -> bytes:
-    """One loop, forwards, for ever, from the first frame to the last."""
+def _smpl(first: int, end: int, rate: int) -> bytes:
+    """One loop, forwards, for ever, from a frame to the one before another."""
     sampler = (0, 0, round(1e9 / rate), MIDDLE_C, 0, 0, 0, 1, 0)
-    forwards = (0, 0, 0, frames - 1, 0, 0)
+    forwards = (0, 0, first, end - 1, 0, 0)
     return struct.pack("<15I", *sampler, *forwards)
 
 

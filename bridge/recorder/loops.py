@@ -11,8 +11,7 @@ from bridge.sound.clock import ClockPiece, FrameClock
 from bridge.sound.grid import Grid
 from bridge.sound.kit import RATE, Samples
 from bridge.sound.loops import LoopPlayer
-from bridge.sound.prepare import prepared
-from bridge.sound.takes import Take
+from bridge.sound.prepare import prepared, take_of
 from bridge.timing.timeline import TempoMap
 from engines.errors import SidemanError
 from engines.music import LoopFile
@@ -84,7 +83,7 @@ class LoopPart:
         while wants := self._player.wants(self._grid):
             for want in wants:
                 try:
-                    take = Take(prepared(want, RATE), want.tempo_mbpm, want.from_tick)
+                    take = take_of(prepared(want, RATE), want, RATE)
                 except SidemanError as error:
                     self.troubles.append(str(error))
                     self._player.ready(want, None, self._grid, self._frame)

@@ -1,6 +1,8 @@
 """Loops on the grid: the frames that a player of audio sounds, for any stretch of frames and any number of times.
 
-A loop plays as its file is, sample by sample, while the tempo is the one it was made at. When the tempo turns it is
+A loop plays as its file is, sample by sample, while the tempo is the one it was made at; one that brings the end of
+what came before it (its lead) goes on from there without a seam, read between its frames where its span is no whole
+number of them. When the tempo turns it is
 read faster or slower at once, as a tape is, and within some hundredths of a second a stretched one of the same pitch
 takes over (engines/stretch.py); by the other policy it goes on as it was to the end of its bar. A change of a
 few cents' worth, as a clock that is followed makes all the time, stays a tape.
@@ -12,9 +14,10 @@ from typing import Literal
 
 import numpy as np
 
+from bridge.sound.fades import Fades
 from bridge.sound.grid import Grid
 from bridge.sound.kit import Samples
-from bridge.sound.takes import FADE_S, Entry, Take, Turn, Want
+from bridge.sound.takes import Entry, Take, Turn, Want
 from engines.music import LoopFile
 from engines.sinc import SincReader
 
@@ -42,8 +45,9 @@ class LoopPlayer:
 
     def __init__(self, rate: int, on_tempo: OnTempo = "stretch") -> None:
         self._on_tempo = on_tempo
-        self._fade = round(FADE_S * rate)
-        self._rise = np.linspace(0, 1, self._fade, endpoint=False, dtype=np.float32)
+        self._rate = rate
+        self._fades = Fades(rate)
+        self._fade = self._fades.frames
         self._reader = SincReader()
         self._entries: list[Entry] = []
         self._takes: dict[Want, Take] = {}
@@ -65,9 +69,15 @@ class LoopPlayer:
         self._end_all(max(tick, grid.tick_at(now) + 1))
         if loop:
             self.cue(loop)
+            first = len(self._entries)
             for start in range(tick, tick + length_ticks, max(loop.ticks, length_ticks // REPEATS_MAX, 1)):
-                self._entries.append(Entry(start, min(start + loop.ticks, tick + length_ticks), loop))
+                entry = Entry(start, min(start + loop.ticks, tick + length_ticks), loop)
+                if loop.lead and self._entries and self._entries[-1].end == start:
+                    entry.join = round(loop.lead / 2 * self._rate / loop.rate)
+                    entry.bend = _frames_a_tick(self._entries[-1].loop) / _frames_a_tick(loop)
+                self._entries.append(entry)
             self._take_up(grid, now)
+            return max(now, round(grid.frame_at(tick)) - self._entries[first].join)
         return max(now, round(grid.frame_at(tick)))
 
     def stops(self, tick: int, grid: Grid, now: int) -> int:
@@ -124,7 +134,7 @@ class LoopPlayer:
         """Add frames first to first + len(mix), (n, 2)."""
         last = first + len(mix)
         for index, entry in enumerate(self._entries):
-            start, end = round(grid.frame_at(entry.tick)), round(grid.frame_at(entry.end))
+            start, end = self._begins(entry, grid), self._ends(index, grid)
             if not entry.turns or start >= last or end + self._fade <= first:
                 continue
             before = self._entries[index - 1] if index else None
@@ -137,10 +147,10 @@ class LoopPlayer:
             part = self._read(entry, begin, stop, grid)
             follows = before and before.end == entry.tick and begin < start + self._fade
             if before and follows and not self._cut(before, entry, start, grid):
-                self._fade_in(part, begin - start)
+                self._fades.rise(part, begin - start)
             if stop > end:
-                self._fade_out(part, begin - end)
-            self._duck(part, begin, grid)
+                self._fades.fall(part, begin - end)
+            self._fades.duck(part, begin, grid.clock)
             mix[begin - first : stop - first] += part
 
     def forget(self, before: int, grid: Grid) -> None:
@@ -156,6 +166,17 @@ class LoopPlayer:
             if want.loop in kept and (want.from_tick == 0 or any(entry.loop == want.loop for entry in self._entries))
         }
 
+    def _begins(self, entry: Entry, grid: Grid) -> int:
+        """The frame from which on an entry sounds instead of the one before it, as far as it is there by then."""
+        start = round(grid.frame_at(entry.tick))
+        return min(start, max(start - entry.join, entry.turns[0].frame)) if entry.turns else start
+
+    def _ends(self, index: int, grid: Grid) -> int:
+        """The frame from which on an entry is faded, or the next one sounds."""
+        entry, after = self._entries[index], self._entries[index + 1 : index + 2]
+        follows = bool(after) and after[0].tick == entry.end
+        return self._begins(after[0], grid) if follows else round(grid.frame_at(entry.end))
+
     def _read(self, entry: Entry, begin: int, stop: int, grid: Grid) -> Samples:
         """What an entry sounds, its turns crossfaded."""
         part = np.zeros((stop - begin, 2), np.float32)
@@ -168,9 +189,9 @@ class LoopPlayer:
                 continue
             found = self._read_turn(entry, turn, starts, ends, grid)
             if turn.faded and starts < turn.frame + self._fade:
-                self._fade_in(found, starts - turn.frame)
+                self._fades.rise(found, starts - turn.frame)
             if until is not None and ends > until:
-                self._fade_out(found, starts - until)
+                self._fades.fall(found, starts - until)
             part[starts - begin : ends - begin] += found
         return part
 
@@ -187,7 +208,14 @@ class LoopPlayer:
     def _position(self, entry: Entry, turn: Turn, frame: int, grid: Grid) -> tuple[float, float, int]:
         if turn.free is not None:
             return turn.free + (frame - turn.frame), 1.0, 1 << 62
-        found = grid.read(frame, entry.tick + turn.take.from_tick, turn.take.tempo_mbpm)
+        take = turn.take
+        found = grid.read(frame, entry.tick + take.from_tick, take.tempo_mbpm)
+        if take.lead:
+            position, slope, until = found.position * take.pace, found.slope * take.pace, found.end
+            if position < 0:
+                position, slope = position * entry.bend, slope * entry.bend
+                until = min(until, frame + int(np.ceil(-position / slope)))
+            return take.lead + position, slope, until
         if found.position < 1:  # later on, what the device's clock was at the start is not known any more
             start = grid.frame_at(entry.tick)
             entry.shift = round(start) - start
@@ -202,23 +230,6 @@ class LoopPlayer:
         step = float(np.abs(new[0] - old[-1]).max())
         nearby = max(float(np.abs(np.diff(part, axis=0)).max()) for part in (old[-16:], new[:16]))
         return step <= STEP + 2 * nearby or float(np.abs(new).max()) >= 2 * float(np.abs(old).max())
-
-    def _duck(self, part: Samples, begin: int, grid: Grid) -> None:
-        """Where the device's clock jumps, the loop is faded out and in again."""
-        for jump in grid.clock.jumps():
-            if jump - self._fade < begin + len(part) and begin < jump + self._fade:
-                away = np.abs(np.arange(begin, begin + len(part)) - jump) / self._fade
-                part *= np.minimum(1, away).astype(np.float32)[:, None]
-
-    def _fade_in(self, part: Samples, at: int) -> None:
-        """Fade in a part of which index 0 lies `at` frames behind where the fade begins."""
-        head = self._rise[max(0, at) :][: len(part)]
-        part[: len(head)] *= head[:, None]
-
-    def _fade_out(self, part: Samples, at: int) -> None:
-        """Fade out a part of which index 0 lies `at` frames behind where the fade begins; silence follows."""
-        index = np.clip(np.arange(at, at + len(part)) / self._fade, 0, 1)
-        part *= (1 - index).astype(np.float32)[:, None]
 
     # What plays by which take
 
@@ -236,7 +247,7 @@ class LoopPlayer:
                 continue
             if not entry.turns and whole:
                 self.late_frames += max(0, now - start)
-                entry.turns.append(Turn(max(now, start), whole, now > start))
+                entry.turns.append(Turn(max(now, start - entry.join), whole, now > start))
             better = self._better(entry, grid)
             if better and entry.turns:
                 frame = max(now, round(grid.frame_at(entry.tick + better.from_tick)))
@@ -279,3 +290,8 @@ def _whole(loop: LoopFile) -> Want:
 
 def _off(tempo_mbpm: int, other_mbpm: int) -> bool:
     return abs(tempo_mbpm / other_mbpm - 1) > TAPE
+
+
+def _frames_a_tick(loop: LoopFile) -> float:
+    """How many of the device's frames, but for a factor, a tick of a loop has."""
+    return loop.frames / loop.rate / loop.ticks

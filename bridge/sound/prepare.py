@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bridge.sound.kit import Samples
-from bridge.sound.takes import FADE_S, Want
+from bridge.sound.takes import FADE_S, Take, Want
 from bridge.timing.timeline import NS_MBPM_PER_TICK
 from engines.errors import SidemanError
 from engines.music import LoopFile
@@ -37,11 +37,47 @@ def prepared(want: Want, rate: int) -> Samples:
 
     Raises SidemanError for a file that cannot be played.
     """
-    frames = at_rate(_read(want.loop), want.loop, rate)
+    frames = _read(want.loop)
+    if _joined(want):
+        return in_context(frames, want.loop, rate)
+    frames = at_rate(frames[want.loop.lead :], want.loop, rate)
     if want.tempo_mbpm != want.loop.tempo_mbpm:
         frames = stretched(frames, want, rate)
     tail = frames[::-1][: round(FADE_S * rate) + 64]
     return np.concatenate([frames, tail])
+
+
+def take_of(frames: Samples, want: Want, rate: int) -> Take:
+    """What was prepared, with where in it the loop begins."""
+    loop = want.loop
+    if not _joined(want):
+        return Take(frames, want.tempo_mbpm, want.from_tick)
+    lead = (_around(loop) + loop.lead) * rate / loop.rate
+    pace = loop.frames * rate / loop.rate / frames_of(loop.ticks, loop.tempo_mbpm, rate)
+    return Take(frames, want.tempo_mbpm, lead=lead, pace=pace)
+
+
+def in_context(frames: Samples, loop: LoopFile, rate: int) -> Samples:
+    """Frames of a loop with its lead at the device's rate: nothing is cut, so that each lies where it lay in time.
+
+    Its end is mirrored, to fade out in; the next loop takes over before a filter would hear of that.
+    """
+    around = _around(loop)
+    padded = np.pad(frames, ((around, around), (0, 0)), mode="reflect")
+    if loop.rate == rate:
+        return padded
+    import soxr
+
+    return np.asarray(soxr.resample(padded, loop.rate, rate, "VHQ"), np.float32)
+
+
+def _joined(want: Want) -> bool:
+    """Whether a loop is to be joined to the one before it; one that is stretched is not."""
+    return want.loop.lead > 0 and want.tempo_mbpm == want.loop.tempo_mbpm
+
+
+def _around(loop: LoopFile) -> int:
+    return min(round(FADE_S * loop.rate) + 64, loop.frames + loop.lead - 1)
 
 
 def at_rate(frames: Samples, loop: LoopFile, rate: int) -> Samples:
@@ -83,11 +119,12 @@ def _read(loop: LoopFile) -> Samples:
             rate = file.samplerate
     except (soundfile.SoundFileError, OSError, RuntimeError, ValueError) as error:
         raise SidemanError(f"{loop.path} cannot be played: {str(error).splitlines()[0]}") from None
-    if len(frames) < loop.frames:
-        raise SidemanError(f"{loop.path} is cut short: {len(frames)} of {loop.frames} frames are there")
+    wanted = loop.lead + loop.frames
+    if len(frames) < wanted:
+        raise SidemanError(f"{loop.path} is cut short: {len(frames)} of {wanted} frames are there")
     if rate != loop.rate:
         raise SidemanError(f"{loop.path} is at {rate} Hz, not at {loop.rate} as was said")
-    frames = frames[: loop.frames]
+    frames = frames[:wanted]
     if not np.isfinite(frames).all():
         raise SidemanError(f"{loop.path} holds numbers that are not finite")
     loudest = float(np.abs(frames).max(initial=0.0))

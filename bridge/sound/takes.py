@@ -25,11 +25,16 @@ class Take:
     """A prepared loop: frames (n, 2) at the device's rate, of which index 0 is its tick from_tick.
 
     The last FADE_S of frames are there only to be faded out, behind its end.
+
+    lead: of a loop that is joined to the one before, index `lead` is its beginning instead, and may lie between two
+    frames; pace: frames of it in the time of one, next to 1: it fills its span to a fraction of a frame
     """
 
     frames: Samples
     tempo_mbpm: int
     from_tick: int = 0
+    lead: float = 0.0
+    pace: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +52,14 @@ class Entry:
     """A loop, or a repetition of it, from stage tick `tick` to `end`.
 
     shift: by how much of a frame it begins later than its tick, so that it begins on a whole one
+    join: so many frames before its tick it takes over from the one before, of which it has the end; bend: so much
+    faster than itself that end is read, as it is of another tempo
     """
 
     tick: int
     end: int
     loop: LoopFile
     shift: float = 0.0
+    join: int = 0
+    bend: float = 1.0
     turns: list[Turn] = field(default_factory=list)

@@ -15,7 +15,7 @@ import numpy as np
 
 from bridge.channel import Channel, ChannelClosedError, inherited_by, module_command, pair
 from bridge.messages.sound import FromPreparer, NotPrepared, Prepare, Prepared
-from bridge.sound.prepare import prepared
+from bridge.sound.prepare import prepared, take_of
 from bridge.sound.takes import Take, Want
 from engines.errors import SidemanError
 
@@ -116,7 +116,7 @@ class Workshop:
 
     def _make(self, want: Want) -> None:
         try:
-            self._made.append((want, Take(prepared(want, self._rate), want.tempo_mbpm, want.from_tick), ""))
+            self._made.append((want, take_of(prepared(want, self._rate), want, self._rate), ""))
         except SidemanError as error:
             self._made.append((want, None, str(error)))
 
@@ -127,7 +127,7 @@ class Workshop:
             path.unlink()
         except (OSError, ValueError):
             return None
-        return Take(frames, want.tempo_mbpm, want.from_tick)
+        return take_of(frames, want, self._rate)
 
     def _into(self, number: int) -> str:
         return str((self._folder or Path()) / f"{number}.raw")
