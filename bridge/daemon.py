@@ -14,8 +14,6 @@ OSC, keys, --set ─► surface ─► transport, players
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -237,6 +235,7 @@ class Daemon:
                 self.transport.stopped(message)
             case SoundStatus():
                 self.status.sound(message)
+                self.players[message.player].planner.response.later_ns = round(message.later_ms * 1e6)
             case SourceState() | SourcePlays() | SourceStops():
                 self.sync.said(message)
             case StageReady():
@@ -276,47 +275,33 @@ class Daemon:
     # What the players and everyone have to say (bridge.players.policy.Listener)
 
     def on_offer(self, player: str, span: BarSpan, phrase: Phrase) -> None:
-        """A whole bar ahead goes to the OSC clients."""
-        self.osc.broadcast_bar(player, span, phrase, self.players[player].channels)
+        """A whole bar ahead, or a span of one, goes to the OSC clients."""
+        if span.part_ticks:
+            self.osc.broadcast_span(player, self.song.grid.bar_at(span.start_tick), span, phrase)
+        else:
+            self.osc.broadcast_bar(player, span, phrase, self.players[player].channels)
 
     def on_bar(self, report: BarReport) -> None:
-        """A bar starts: the view draws it, the OSC clients hear how it came about."""
+        """A bar or a span starts: the OSC clients hear how it came about, the view draws bars as they are whole."""
         player = self.players[report.player]
         self.osc.broadcast(f"{ROOT}/{report.player}/state", player.state())
-        self._view.bar(
-            ShownBar(
-                player=report.player,
-                bar=report.span.number,
-                meter=report.span.meter,
-                tempo_bpm=self.song.tempo_bpm,
-                notes=report.phrase.notes,
-                outcome=report.outcome,
-                headroom=report.headroom,
-                counts=report.counters.counts(),
+        whole = player.whole.add(report)
+        if whole is not None:
+            response_ms, _, _, responses = player.planner.response.figures_ms()
+            self._view.bar(
+                ShownBar(
+                    player=whole.player,
+                    bar=whole.span.number,
+                    meter=whole.span.meter,
+                    tempo_bpm=self.song.tempo_bpm,
+                    notes=whole.phrase.notes,
+                    outcome=whole.outcome,
+                    headroom=whole.headroom,
+                    counts=whole.counters.counts(),
+                    response_ms=response_ms if responses else None,
+                )
             )
-        )
 
     def on_message(self, text: str) -> None:
         """One line for people."""
         self._view.say(text)
-
-
-async def run(set_: Set, options: LiveOptions, view: View) -> int:
-    """Play a set until it is over or told to end; the exit status. Raises SidemanError for a user's mistake."""
-    daemon = Daemon(set_, options, view)
-    loop = asyncio.get_running_loop()
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name) and sys.platform != "win32":  # there, Ctrl-C is a KeyboardInterrupt
-            loop.add_signal_handler(getattr(signal, name), daemon.stop)
-    playing = asyncio.create_task(daemon.start())
-    try:
-        stopped = asyncio.create_task(daemon.wait())
-        await asyncio.wait((playing, stopped), return_when=asyncio.FIRST_COMPLETED)
-        if playing.done():
-            playing.result()
-            await stopped
-    finally:
-        playing.cancel()
-        await daemon.close()
-        view.close()
-    return 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from engines.runtime import Graph, open_graph
 SCHEMA = 1
 MANIFEST = "manifest.json"
 MANIFEST_BYTES_MAX = 1 << 20
+
+NOT_COMMERCIAL = "not for commercial use"
 
 
 class Tensor(msgspec.Struct, frozen=True):
@@ -127,6 +130,17 @@ def manifest_of(path: Path) -> Manifest:
         return msgspec.json.decode(raw, type=Manifest)
     except msgspec.DecodeError as error:
         raise BundleError(f"{file}: {error}; export the bundle again") from error
+
+
+def licence_of(path: Path) -> str:
+    """The licence of a bundle folder's weights; "" for a folder that is no bundle. Raises BundleError."""
+    return manifest_of(path).licence if (path / MANIFEST).is_file() else ""
+
+
+def non_commercial(licence: str) -> bool:
+    """Whether a licence, by its name (CC-BY-NC-4.0 and the like), allows no commercial use."""
+    words = re.findall(r"[a-z]+", licence.lower())
+    return "nc" in words or "noncommercial" in words or "non commercial" in " ".join(words)
 
 
 def shipped_folder() -> Path:

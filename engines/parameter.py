@@ -17,7 +17,19 @@ Kind = Literal["float", "int", "bool", "choice", "text"]
 
 RESERVED_NAMES = frozenset(
     {"again", "vary", "undo", "fill", "hold", "mute", "take", "bundle", "note", "bar", "parts", "state", "loop"}
-    | {"trade", "your_turn", "late", "commit", "fill_every", "trade_listen", "trade_answer", "gain", "pan"}
+    | {
+        "span",
+        "fader",
+        "trade",
+        "your_turn",
+        "late",
+        "commit",
+        "fill_every",
+        "trade_listen",
+        "trade_answer",
+        "gain",
+        "pan",
+    }
 )
 """Verbs, outputs and parameters of every player (docs/ARCHITECTURE.md, OSC); no engine's parameter may be called so."""
 

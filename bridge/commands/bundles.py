@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from engines.bundle import Bundle, shipped
+from engines.bundle import NOT_COMMERCIAL, Bundle, non_commercial, shipped
 from engines.errors import BundleError
 
 
@@ -37,9 +37,10 @@ def described(bundle: Bundle) -> list[str]:
     manifest = bundle.manifest
     megabytes = sum((bundle.path / name).stat().st_size for name in manifest.sha256) / 1e6
     sources = ", ".join(f"{source.name} ({source.licence})" for source in manifest.sources)
+    terms = f", {NOT_COMMERCIAL}" if non_commercial(manifest.licence) else ""
     return [
         f"{manifest.name}: {manifest.engine} engine, {manifest.kind} model, version {manifest.version}, "
         f"{megabytes:.1f} MB, {' '.join(bundle.variants()) or 'no graphs'}",
-        f"  weights {manifest.licence}; learned from {sources or 'nothing that is named'}",
+        f"  weights {manifest.licence}{terms}; learned from {sources or 'nothing that is named'}",
         f"  {bundle.path}",
     ]

@@ -63,11 +63,12 @@ def run(args: argparse.Namespace) -> int:
 
     import asyncio
 
-    from bridge import daemon
+    from bridge.daemon import LiveOptions
+    from bridge.session import run as play
     from bridge.terminal.view import open_view
     from bridge.timing.host import keep_time
 
-    options = daemon.LiveOptions(
+    options = LiveOptions(
         bars=args.bars,
         record=tuple(args.record),
         stems=args.stems,
@@ -78,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     )
     # Windows' own loop cannot watch sockets of ours
     with keep_time(), asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        return runner.run(daemon.run(set_, options, open_view(quiet=args.quiet)))
+        return runner.run(play(set_, options, open_view(quiet=args.quiet)))
 
 
 def chosen_set(args: argparse.Namespace) -> Set:

@@ -17,7 +17,7 @@ from typing import Any
 from bridge.control.clients import LEASE_S, Clients, Sender
 from bridge.control.pattern import is_pattern
 from bridge.control.surface import ROOT, Node, Surface
-from bridge.control.wire import Incoming, bar_packets, encode, parse, part_packets
+from bridge.control.wire import Incoming, bar_packets, encode, parse, part_packets, span_packets
 from bridge.players.grid import BarSpan
 from engines.errors import SidemanError
 from engines.music import TICKS_PER_BEAT, Phrase
@@ -120,6 +120,12 @@ class OscDoor:
             self._send_all(f"{ROOT}/{player}/bar", lambda at: bar_packets(at, span.number, phrase.notes))
         if any(note.part for note in phrase.notes):
             self._send_all(f"{ROOT}/{player}/parts", lambda at: part_packets(at, span.number, phrase.notes, channels))
+
+    def broadcast_span(self, player: str, bar: BarSpan, span: BarSpan, phrase: Phrase) -> None:
+        """Send a span of a bar ahead of its time: where it lies in the bar, its notes, or the file of its sound."""
+        into, path = span.start_tick - bar.start_tick, phrase.loop.path if phrase.loop else ""
+        place = (bar.number, into, span.length_ticks, path)
+        self._send_all(f"{ROOT}/{player}/span", lambda at: span_packets(at, place, phrase.notes))
 
     def _send_all(self, address: str, packets: Callable[[str], Iterator[bytes]]) -> None:
         targets = self.clients.wanting(address)

@@ -22,6 +22,9 @@ NOTES_PER_PACKET = 60
 PART_NOTES_PER_PACKET = 48
 """25 bytes each."""
 
+SPAN_NOTES_PER_PACKET = 56
+"""Beside five numbers and an empty string; one beside the name of a file, which may be as long as TEXT_MAX."""
+
 TEXT_MAX = 1000
 """Bytes of a string that we send: the path of a loop's file has room in a packet."""
 
@@ -80,6 +83,17 @@ def bar_packets(address: str, bar: int, notes: Sequence[Note]) -> Iterator[bytes
     for part in range(parts):
         values = [bar, part + 1, parts]
         for note in notes[part * NOTES_PER_PACKET : (part + 1) * NOTES_PER_PACKET]:
+            values += (note.tick, note.pitch, note.velocity, note.length)
+        yield encode(address, values)
+
+
+def span_packets(address: str, place: tuple[int, int, int, str], notes: Sequence[Note]) -> Iterator[bytes]:
+    """A span of a bar: bar, tick in it, ticks, WAV file or "", packet (from 1), packets, then notes as bar_packets."""
+    room = SPAN_NOTES_PER_PACKET if not place[3] else 1
+    packets = max(1, -(-len(notes) // room))
+    for packet in range(packets):
+        values: list[Value] = [*place, packet + 1, packets]
+        for note in notes[packet * room : (packet + 1) * room]:
             values += (note.tick, note.pitch, note.velocity, note.length)
         yield encode(address, values)
 

@@ -148,6 +148,7 @@ class SoundStatus(Message, frozen=True):
     block: frames that the device takes at once; xruns: told by the device
     load_p99_percent: of its period, what the device's callback takes
     drift_ppm: how much slower the device counts than our clock; error_us: how far the sound is from its place by it
+    later_ms: how much later than its tick everything is heard, on a device that is slower than the stage looks ahead
     starved_frames: silent, as the renderer was late, in so many gaps; late_frames: of loops that were not ready in time
     """
 
@@ -164,3 +165,4 @@ class SoundStatus(Message, frozen=True):
     starvations: int
     starved_frames: int
     late_frames: int
+    later_ms: float = 0.0

@@ -60,13 +60,14 @@ ToWorker = Load | Prime | Generate
 class WorkerReady(Message, frozen=True):
     """The engine is loaded and warm. bar_p99_s: how long a bar took in its warm-up, at worst.
 
-    troubles: lines for people about what of its files it cannot use.
+    troubles: lines for people about what of its files it cannot use; licence: of its bundle's weights, "" without one.
     """
 
     parameters: tuple[Parameter, ...]
     bar_p99_s: float
     description: str
     troubles: tuple[str, ...] = ()
+    licence: str = ""
 
 
 class Primed(Message, frozen=True):

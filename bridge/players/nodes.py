@@ -60,8 +60,13 @@ def nodes_of(player: Player) -> tuple[Node, ...]:
             get=lambda: (player.bundle,), set=player.swap,
         ),
         node("state", "nothing", "bar, outcome, hits, lates, headroom, next bar to change", get=player.state),
+        node(
+            "fader", "nothing", "last, median and worst time in ms from a change to its first sound, and how many",
+            get=planner.response.figures_ms,
+        ),
         node("bar", "nothing", "a bar before it sounds: bar, part, parts, tick, pitch, velocity, length ..."),
         node("parts", "nothing", "a bar of several parts: as bar, and the MIDI channel of each note after its length"),
         node("note", "nothing", "a note as it sounds"),
         node("loop", "nothing", "a bar of audio before it sounds: bar, WAV file, tempo, beats"),
+        node("span", "nothing", "a part of a bar before it sounds: bar, tick, ticks, WAV file, packet, packets, notes"),
     )  # fmt: skip

@@ -158,7 +158,7 @@ class Planner:
         """True when the last bar has begun, or the last span of it."""
         if self.current is None or self.last_bar is None:
             return False
-        return self._spans.bar_from(self.current.span.number + 1) > self.last_bar
+        return self._spans.bar(self._spans.span(self.current.span.number + 1)).number > self.last_bar
 
     def halt(self) -> None:
         """Nothing plays until the next epoch: nothing is offered."""

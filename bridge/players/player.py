@@ -19,8 +19,9 @@ from bridge.players.planner import Planner
 from bridge.players.policy import PLAYER_PARAMETERS, TRADE, Listener
 from bridge.players.supervisor import Supervisor
 from bridge.players.trade import bars_of
+from bridge.players.whole import Whole
 from bridge.set import PlayerSet
-from engines.bundle import find
+from engines.bundle import NOT_COMMERCIAL, find, non_commercial
 from engines.errors import SidemanError
 from engines.parameter import Parameters, Value
 
@@ -45,6 +46,7 @@ class Player:
         self.name = name
         self._band = band
         self._song = song
+        self.whole = Whole(song.grid)
         self.config = config
         self.muted = False
         self.description = ""
@@ -213,7 +215,9 @@ class Player:
         self.description = message.description
 
     def _complain(self, message: WorkerReady) -> None:
-        """Say what of its files an engine cannot use."""
+        """Say what of its files an engine cannot use, and what its weights may not be used for."""
+        if message.licence and non_commercial(message.licence):
+            self._listener.on_message(f"{self.name}: its weights are {message.licence}: {NOT_COMMERCIAL}")
         for trouble in message.troubles:
             self._listener.on_message(f"{self.name}: {trouble}")
 

@@ -46,6 +46,12 @@ class Response:
             self.heard += 1
             self.worst_s = max(self.worst_s, took_s)
 
+    def said(self) -> str:
+        """The same for people; "" if nothing was turned."""
+        _, middle_ms, worst_ms, changes = self.figures_ms()
+        counted = f"{changes} change{'' if changes == 1 else 's'}"
+        return f"fader to sound {middle_ms:.0f} ms median, {worst_ms:.0f} ms at worst ({counted})" if changes else ""
+
     def forget(self) -> None:
         """What was changed and has not been heard will not be: nothing plays."""
         self._pending.clear()

@@ -20,6 +20,7 @@ from bridge.files.loopwav import LoopFolder, filed
 from bridge.messages.worker import Failed, Generate, Load, Made, Prime, Primed, ToWorker, WorkerReady
 from bridge.players.grid import BarGrid
 from bridge.players.spans import Spans
+from engines.bundle import licence_of
 from engines.engine import Engine, Request, State
 from engines.errors import SidemanError
 from engines.music import Phrase
@@ -191,7 +192,8 @@ def _loaded(message: Load, channel: Channel) -> Worker | None:
             channel.flush()
         return None
     troubles = tuple(getattr(engine, "troubles", ()))[:TROUBLES_MAX]
-    channel.send(WorkerReady(tuple(engine.parameters), took_s, description, troubles))
+    licence = licence_of(Path(message.bundle)) if message.bundle else ""
+    channel.send(WorkerReady(tuple(engine.parameters), took_s, description, troubles, licence))
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     return worker

@@ -30,6 +30,7 @@ class ShownBar:
     notes:    General MIDI pitches, ticks from the bar's start
     headroom: time that was left when it arrived / the bar's length; below 0 it came too late
     counts:   bars of each outcome since the start, this one included
+    response_ms: how long the last change of a parameter took to be heard, None before one was
     """
 
     player: str
@@ -40,6 +41,7 @@ class ShownBar:
     outcome: Outcome
     headroom: float
     counts: dict[Outcome, int]
+    response_ms: float | None = None
 
 
 class View(Protocol):
@@ -223,9 +225,10 @@ def heading(shown: ShownBar) -> str:
     """The bar's number, tempo, outcome and headroom, and the counts."""
     made = sum(shown.counts.get(outcome, 0) for outcome in WANTED)
     late = sum(shown.counts.values()) - made
+    response = "" if shown.response_ms is None else f"  fader {shown.response_ms:.0f} ms"
     return (
         f"{shown.player} bar {shown.bar + 1:<4} {shown.meter} {shown.tempo_bpm:g} bpm  {shown.outcome:<6} "
-        f"headroom {shown.headroom:4.0%}  {made} hit, {late} late"
+        f"headroom {shown.headroom:4.0%}  {made} hit, {late} late{response}"
     )
 
 

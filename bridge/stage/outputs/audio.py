@@ -293,6 +293,7 @@ class AudioOutput:
                 starvations=starvations,
                 starved_frames=starved,
                 late_frames=late,
+                later_ms=self._later_ns / 1e6,
             )
         ]
 
