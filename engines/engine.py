@@ -32,6 +32,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     fill, vary: the performer asked for a fill, or for something different from what would come
     heard:      notes that a person played on the player's inputs, that began or sounded since the last bar was asked
                 for, ticks relative to start_tick (negative); their part is the seat whose channel they came on
+    now_tick:   where the song is when the span is asked for, relative to start_tick, negative; a note of `heard` that
+                lasts until then is held still
     band:       notes of the other players that this one hears, in their bars since the last bar asked for, ticks
                 relative to start_tick (negative); each has its part
     following:  the bar that comes after, where that is known already: this one is to lead into it
@@ -50,6 +52,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     fill: bool = False
     vary: bool = False
     heard: tuple[Note, ...] = ()
+    now_tick: int = 0
     band: tuple[Note, ...] = ()
     following: Phrase | None = None
     time_left_s: float = 3600.0

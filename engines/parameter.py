@@ -67,7 +67,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
         if checked is None:
             near = difflib.get_close_matches(str(value)[:40], self.choices, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            raise SidemanError(f"{self.name} takes {self.takes}, not {_short(value)}{hint}")
+            raise SidemanError(f"{self.name} takes {self.takes}, not {shortened(value)}{hint}")
         return checked
 
     @property
@@ -145,6 +145,7 @@ class Parameters:
         return dict(self._values)
 
 
-def _short(value: object) -> str:
+def shortened(value: object) -> str:
+    """A value for people, in a line: of a long text only its beginning."""
     text = repr(value)
     return text if len(text) <= 40 else text[:37] + "..."

@@ -221,11 +221,11 @@ class Ahead:
             return None
         return self._deadlines.latest_s(plan.span, commit_ticks(self.parameters)) - LAST_CALL_S
 
-    def _heard(self, plan: Plan) -> tuple[Note, ...]:
-        """What the engine has not been told yet, in ticks from the bar's start."""
+    def _heard(self, plan: Plan, now_tick: int) -> tuple[Note, ...]:
+        """What the engine has not been told yet, in ticks from the bar's start, as is now_tick."""
         start = self._song.stage_tick(plan.span.start_tick)
-        now_tick = self._song.stage_tick(self._deadlines.song_tick)
-        return tuple(structs.replace(n, tick=n.tick - start) for n in self._ears.since(self._track.told, now_tick))
+        heard = self._ears.since(self._track.told, start + now_tick)
+        return tuple(structs.replace(note, tick=note.tick - start) for note in heard)
 
     # The worker and the stage
 
@@ -267,11 +267,13 @@ class Ahead:
         keep = self._track.states(self._offers)
         listens = self.live and fill_tick is None
         span = plan.span
+        now_tick = self._deadlines.song_tick - span.start_tick if listens else 0
         told_tick = self._track.told_tick if fill_tick is None else span.start_tick - 1
         self._asking.bar(
             plan, after, parameters, keep=keep, live=self.live, fill_tick=fill_tick, spare=spare,
-            heard=self._heard(plan) if listens else (), told=self._ears.now if listens else self._track.told,
-            turned=self._response.count, band=self._ears.band(told_tick, span.start_tick, span.start_tick),
+            heard=self._heard(plan, now_tick) if listens else (), now_tick=now_tick,
+            told=self._ears.now if listens else self._track.told, turned=self._response.count,
+            band=self._ears.band(told_tick, span.start_tick, span.start_tick),
         )  # fmt: skip
 
     def offer(self) -> None:

@@ -76,6 +76,7 @@ class Asking:
         keep: tuple[int, ...],
         live: bool,
         heard: tuple[Note, ...] = (),
+        now_tick: int = 0,
         band: tuple[Note, ...] = (),
         told: int = 0,
         turned: int = 0,
@@ -84,8 +85,8 @@ class Asking:
     ) -> None:
         """Have a bar made after a state; keep: the other states that are wanted.
 
-        live: the bar has a time; heard, band: see Request; told, turned, fill_tick, spare: see Asked. Without the last
-        two it is the plan's own bar that is made.
+        live: the bar has a time; heard, now_tick, band: see Request; told, turned, fill_tick, spare: see Asked. Without
+        the last two it is the plan's own bar that is made.
         """
         span = plan.span
         request = Request(
@@ -100,6 +101,7 @@ class Asking:
             fill=plan.fill,
             vary=plan.vary,
             heard=heard,
+            now_tick=now_tick,
             band=band,
             following=plan.following,
             time_left_s=self._deadlines.left_s(span) if live else self._song.seconds(span.length_ticks),

@@ -23,7 +23,7 @@ from bridge.players.whole import Whole
 from bridge.set import PlayerSet
 from engines.bundle import NOT_COMMERCIAL, find, non_commercial
 from engines.errors import SidemanError
-from engines.parameter import Parameters, Value
+from engines.parameter import Parameters, Value, shortened
 
 
 class Player:
@@ -127,6 +127,8 @@ class Player:
         before = self.parameters.snapshot().get(name)
         if self.parameters.set(name, value) == before:
             return
+        if self.parameters.table[name].kind == "text":
+            self._listener.on_message(f"{self.name}: {name} {shortened(self.parameters[name])}")
         if name in self.planner.engine_parameters:
             self.planner.turned()
         elif name in [parameter.name for parameter in TRADE]:

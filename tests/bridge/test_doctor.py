@@ -7,10 +7,12 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bridge.commands import bundles, doctor, ports
 from bridge.commands.doctor import Finding
+from engines.bundle import Manifest
 
 
 def one(findings: Iterable[Finding]) -> Finding:
@@ -61,3 +63,17 @@ def test_ports_prints_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_broken_bundle_is_named_and_exit_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert bundles.run(argparse.Namespace(folder=[tmp_path])) == 2
     assert f"{tmp_path} is no bundle" in capsys.readouterr().err
+
+
+def test_weights_that_are_not_for_commercial_use_are_marked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, licence in (("free", "CC-BY-4.0"), ("bound", "CC-BY-NC-4.0")):
+        (tmp_path / name).mkdir()
+        manifest = Manifest(
+            schema=1, name=name, engine="drums", kind="", version="1", created="", licence=licence, sources=(),
+            graphs={}, sha256={},
+        )  # fmt: skip
+        (tmp_path / name / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+    assert bundles.run(argparse.Namespace(folder=[tmp_path / "free", tmp_path / "bound"])) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "weights" in line]
+    assert lines[0].startswith("  weights CC-BY-4.0; learned from")
+    assert lines[1].startswith("  weights CC-BY-NC-4.0, not for commercial use; learned from")

@@ -415,11 +415,11 @@ def test_stop_continue_and_jump_over_osc(tmp_path: Path) -> None:
     assert watch.bars[restart].notes == watch.bars[0].notes  # from the top: the same seed, the same music
 
 
-def a_bundle(folder: Path, trouble: bool = False) -> Path:
+def a_bundle(folder: Path, trouble: bool = False, licence: str = "") -> Path:
     """A bundle for the engine `troubled`, which needs none of its own."""
     folder.mkdir()
     manifest = Manifest(
-        schema=1, name=folder.name, engine="troubled", kind="", version="1", created="", licence="", sources=(),
+        schema=1, name=folder.name, engine="troubled", kind="", version="1", created="", licence=licence, sources=(),
         graphs={}, sha256={}, config={"trouble": True} if trouble else {},
     )  # fmt: skip
     (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
@@ -427,7 +427,7 @@ def a_bundle(folder: Path, trouble: bool = False) -> Path:
 
 
 def test_a_bundle_takes_over_while_it_plays_and_a_broken_one_changes_nothing(troubled: Path, tmp_path: Path) -> None:
-    first, second = a_bundle(tmp_path / "first"), a_bundle(tmp_path / "second")
+    first, second = a_bundle(tmp_path / "first", licence="CC-BY-NC-4.0"), a_bundle(tmp_path / "second", licence="MIT")
     broken = a_bundle(tmp_path / "broken", trouble=True)
     player = PlayerSet(engine="troubled", bundle=str(first), outputs=("osc",))
 
@@ -447,6 +447,8 @@ def test_a_bundle_takes_over_while_it_plays_and_a_broken_one_changes_nothing(tro
         await watch.until_bar(watch.bars[-1].bar + 3)
 
     watch = with_client(scene, set_=Set(players={"drums": player}, seed=1, tempo_bpm=480.0, osc_port=0))
+    terms = "drums: its weights are CC-BY-NC-4.0: not for commercial use"
+    assert [line for line in watch.lines if "its weights" in line] == [terms]
     assert [bar.notes[0].pitch for bar in watch.bars if bar.outcome == "hit"] == [
         36 + bar.bar % 24 for bar in watch.bars if bar.outcome == "hit"
     ]  # it went on from what had been played

@@ -17,7 +17,7 @@ from pythonosc.osc_message_builder import OscMessageBuilder
 from bridge.control.clients import ERRORS_AT_ONCE, LEASE_S, Clients
 from bridge.control.osc import MESSAGES_PER_WAKE, OscDoor
 from bridge.control.surface import Node, Surface
-from bridge.control.wire import PACKET_BYTES_MAX, bar_packets, encode, parse, part_packets
+from bridge.control.wire import PACKET_BYTES_MAX, bar_packets, encode, parse, part_packets, span_packets
 from bridge.players.grid import BarSpan
 from engines.errors import SidemanError
 from engines.music import Meter, Note, Phrase
@@ -308,6 +308,13 @@ def test_what_we_send_has_three_types_and_fits_a_packet() -> None:
     assert OscMessage(next(bar_packets("/b", 3, []))).params == [3, 1, 1]
     packets = list(part_packets("/sideman/a_player_with_a_rather_long_name/parts", 12, notes, CHANNELS))
     assert all(len(packet) < PACKET_BYTES_MAX for packet in packets)
+    for path in ("", "/" + "x" * 999):
+        packets = list(span_packets("/sideman/a_player_with_a_rather_long_name/span", (12, 960, 480, path), notes[:70]))
+        assert all(len(packet) < PACKET_BYTES_MAX for packet in packets)
+        told = [OscMessage(packet).params for packet in packets]
+        assert {tuple(params[:4]) for params in told} == {(12, 960, 480, path)}
+        assert sum(len(params) - 6 for params in told) == 4 * 70
+        assert [params[4] for params in told] == list(range(1, told[0][5] + 1))
 
 
 def test_what_is_no_osc_is_one_error() -> None:

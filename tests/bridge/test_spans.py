@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 
+from bridge.files.setread import parse_set
 from bridge.messages.message import Message
 from bridge.messages.stage import BarStarted, EpochStarted, Play, Refused, Tempo
 from bridge.messages.worker import Failed, Generate, Made, Prime, Primed
@@ -19,6 +21,7 @@ from bridge.players.worker import Worker
 from bridge.stage.scheduler import Player, Scheduler
 from bridge.testing import FakeClock
 from engines.engine import Played, Request
+from engines.errors import SidemanError
 from engines.music import Meter, Note, Phrase
 from engines.parameter import Parameter, Parameters
 
@@ -36,7 +39,7 @@ def test_spans_fill_bars_of_any_metre_and_their_numbers_go_on_through_changes() 
     assert {span.length_ticks for span in found[:8]} == {BEAT}
     assert {span.length_ticks for span in found[8:10]} == {1440}, "a dotted quarter"
     assert [span.length_ticks for span in found[10:17]] == [480] * 7
-    assert all(a.end_tick == b.start_tick for a, b in zip(found, found[1:], strict=False))
+    assert all(a.end_tick == b.start_tick for a, b in pairwise(found))
     assert all(spans.span_at(tick) == span for span in found for tick in (span.start_tick, span.end_tick - 1))
     assert [spans.bar(span).number for span in found] == [0] * 4 + [1] * 4 + [2] * 2 + [3] * 7 + [4]
     assert [spans.bar_from(number) for number in (0, 1, 4, 5, 8, 9, 10)] == [0, 1, 1, 2, 2, 3, 3]
@@ -49,6 +52,13 @@ def test_spans_that_are_bars_are_the_bars() -> None:
     spans = Spans(grid)
     assert [spans.span(number) for number in range(5)] == [grid.bar(number) for number in range(5)]
     assert spans.span_at(7_000) == grid.bar_at(7_000)
+
+
+def test_a_set_says_what_a_player_plays_at_a_time() -> None:
+    assert parse_set("[players.a]\nchunk = 'half-beat'").players["a"].chunk == "half-beat"
+    assert parse_set("[players.a]").players["a"].chunk == "bar"
+    with pytest.raises(SidemanError, match=r"players\.a\.chunk"):
+        parse_set("[players.a]\nchunk = 'step'")
 
 
 class Counting:

@@ -199,6 +199,7 @@ def test_in_bars_it_is_heard_in_the_next_and_words_are_a_prompt() -> None:
         figures.extend(await client.next("tone/fader"))
 
     view = session("bar", scene, LiveOptions(bars=4), tempo_bpm=300.0)
+    assert "tone: prompt 'slow strings 60'" in view.lines
     assert "tone: 'slow strings 60' is all one to it" in view.lines
     assert figures[3] == 1
     assert 0 < figures[2] < 2 * 0.8e3, "a bar lasts 800 ms"

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+from dataclasses import replace
 from pathlib import Path
 
 from bridge.terminal.grids import grid, one_line
@@ -110,6 +111,11 @@ def test_the_panel_is_drawn_in_place_and_follows_the_playhead() -> None:
     assert lines[0] == heading(bar(1))
     assert lines[-1] == " " * 17 + "^"  # below the first step of the second beat
     assert lines[-2].index("X") == 12
+
+
+def test_behind_the_counts_stands_how_long_the_last_change_took() -> None:
+    assert heading(bar(3)).endswith("late")
+    assert heading(replace(bar(3), response_ms=231.4)).endswith("late  fader 231 ms")
 
 
 def test_how_a_source_is_followed_stands_above_the_bars_and_goes_with_it() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from engines import bundle as bundles
-from engines.bundle import MANIFEST, MANIFEST_BYTES_MAX, Bundle, find, sha256_of, shipped
+from engines.bundle import MANIFEST, MANIFEST_BYTES_MAX, Bundle, find, non_commercial, sha256_of, shipped
 from engines.errors import BundleError
 
 
@@ -156,3 +156,20 @@ def test_find_takes_a_folder_or_a_shipped_name(tmp_path: Path, monkeypatch: pyte
     assert find(str(write(tmp_path / "mine"))) == tmp_path / "mine"
     with pytest.raises(BundleError, match="there is no bundle swong: give a folder, or one of swing"):
         find("swong")
+
+
+@pytest.mark.parametrize(
+    ("licence", "told"),
+    [
+        ("CC-BY-NC-4.0", True),
+        ("cc by-nc-sa 4.0", True),
+        ("PolyForm Noncommercial 1.0.0", True),
+        ("research, non-commercial", True),
+        ("CC-BY-4.0", False),
+        ("MIT", False),
+        ("NCSA", False),
+        ("", False),
+    ],
+)
+def test_weights_that_are_not_for_commercial_use_are_told_by_their_licence(licence: str, told: bool) -> None:
+    assert non_commercial(licence) is told
