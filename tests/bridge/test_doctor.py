@@ -74,6 +74,6 @@ def test_weights_that_are_not_for_commercial_use_are_marked(tmp_path: Path, caps
         )  # fmt: skip
         (tmp_path / name / "manifest.json").write_bytes(msgspec.json.encode(manifest))
     assert bundles.run(argparse.Namespace(folder=[tmp_path / "free", tmp_path / "bound"])) == 0
-    lines = [line for line in capsys.readouterr().out.splitlines() if "weights" in line]
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  weights")]
     assert lines[0].startswith("  weights CC-BY-4.0; learned from")
     assert lines[1].startswith("  weights CC-BY-NC-4.0, not for commercial use; learned from")
