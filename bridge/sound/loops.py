@@ -247,7 +247,8 @@ class LoopPlayer:
                 continue
             if not entry.turns and whole:
                 self.late_frames += max(0, now - start)
-                entry.turns.append(Turn(max(now, start - entry.join), whole, now > start))
+                begins_within = not entry.join and whole.goes_on  # there is nothing that it could go on from
+                entry.turns.append(Turn(max(now, start - entry.join), whole, now > start or begins_within))
             better = self._better(entry, grid)
             if better and entry.turns:
                 frame = max(now, round(grid.frame_at(entry.tick + better.from_tick)))

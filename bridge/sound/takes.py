@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from bridge.sound.kit import Samples
 from engines.music import LoopFile
+
+NEAR, SILENCE = 64, 1e-3
+"""Frames before a loop begins, and how loud they may be if it begins from silence."""
 
 FADE_S = 0.010
 """Of a seam, and of a loop that enters or ends in its middle."""
@@ -35,6 +40,12 @@ class Take:
     from_tick: int = 0
     lead: float = 0.0
     pace: float = 1.0
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it is the middle of a sound that it begins with."""
+        before = self.frames[max(0, int(self.lead) - NEAR) : int(self.lead)]
+        return bool(np.abs(before).max(initial=0.0) > SILENCE)
 
 
 @dataclass(frozen=True, slots=True)

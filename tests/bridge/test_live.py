@@ -326,7 +326,8 @@ def ended_by(signal_: signal.Signals, file: Path) -> tuple[int, str]:
     """Play as a process of its own, end it by a signal after some bars: its exit status, and all that was said."""
     script = f"""
 import asyncio, pathlib, sys
-from bridge.daemon import LiveOptions, run
+from bridge.daemon import LiveOptions
+from bridge.session import run
 from bridge.set import PlayerSet, Set
 class View:
     def bar(self, shown): print("bar", shown.bar, flush=True)

@@ -68,7 +68,7 @@ class Player:
         self.play_until(self.grid.frame_at(tick) - self.early + 1_000)
         changeable = max(0, len(self.ring) - 1_000)
         self.ring = self.ring[: self.loops.starts(loop, tick, SPAN, self.grid, changeable)]
-        self._prepare(changeable)
+        self.prepare()
 
     def play_until(self, frame):
         while len(self.ring) < int(frame):
@@ -77,9 +77,12 @@ class Player:
             self.ring = np.concatenate([self.ring, block])
             self.loops.forget(len(self.ring) - 4_000, self.grid)
 
-    def _prepare(self, now):
+    def prepare(self):
+        """All that is wanted, from what can still be changed on."""
         for want in self.loops.wants(self.grid):
-            self.loops.ready(want, take_of(prepared(want, self.rate), want, self.rate), self.grid, now)
+            take = take_of(prepared(want, self.rate), want, self.rate)
+            frame = self.loops.ready(want, take, self.grid, max(0, len(self.ring) - 1_000))
+            self.ring = self.ring[:frame]
 
 
 def residual_db(player, source, begins, until_span):
@@ -115,6 +118,33 @@ def test_with_a_tempo_that_is_followed_they_still_are(tmp_path):
     assert steps.max() < 1.1 * LOUD * (2 * np.pi * HZ * 1.01 / 48_000) ** 2, "no step, and no kink"
     level = np.sqrt(np.convolve(found**2, np.ones(1_543) / 1_543, "valid"))[4_000:]
     assert level.min() > 0.98 * LOUD / np.sqrt(2), "no dip"
+
+
+def test_after_a_silence_it_is_faded_into_where_it_goes_on_and_not_where_it_begins(tmp_path):
+    heads = []
+    for at, lead_s in ((777, LEAD_S), (0, 0.0)):
+        source, player = Sine(tmp_path, 48_000, lead_s), Player(48_000, 125_300, 2_000)
+        source.at = at
+        player.starts(source.span(125_300), SPAN)
+        player.play_until(player.grid.frame_at(2 * SPAN))
+        start = round(player.grid.frame_at(SPAN))
+        assert not player.ring[: start - 1].any()
+        heads.append(np.abs(player.ring[start : start + 100, 0]).max())
+    assert heads[0] < 0.25 * LOUD < 0.9 * LOUD < heads[1]
+
+
+def test_when_the_tempo_jumps_what_is_made_already_is_bent_and_nothing_clicks(tmp_path):
+    source, player, tempo_mbpm = Sine(tmp_path, 16_000), Player(48_000, 125_300, 2_000), 125_300
+    for number in range(8):
+        player.starts(source.span(tempo_mbpm), number * SPAN)
+        if number == 3:
+            tempo_mbpm = 150_000
+            player.tempo(number * SPAN + 200, tempo_mbpm)
+            player.prepare()
+    player.play_until(player.grid.frame_at(8 * SPAN))
+    found = player.ring[: int(player.grid.frame_at(8 * SPAN)) - 1_000, 0]
+    assert np.abs(np.diff(found)).max() < 1.5 * LOUD * 2 * np.pi * HZ * 1.2 / 48_000
+    assert player.loops.late_frames == 0
 
 
 def test_a_span_that_is_another_sound_is_faded_into(tmp_path):
