@@ -20,6 +20,7 @@ from bridge.commands.bench_jack import jack_rows
 from bridge.commands.bench_link import link_rows
 from bridge.commands.bench_musicgen import musicgen_rows
 from bridge.commands.bench_notes import note_rows
+from bridge.commands.bench_steered import steered_rows
 from bridge.commands.figures import Row
 from bridge.commands.live_figures import LiveFigures, measure_live
 from bridge.commands.probe import stage_lateness
@@ -62,6 +63,7 @@ PARTS: dict[str, Callable[[Wanted], Iterator[Row]]] = {
     "clicks": lambda wanted: click_rows(wanted.seconds),
     "live": lambda wanted: live_rows(wanted.seconds),
     "band": lambda wanted: band_rows(wanted.seconds),
+    "steered": lambda wanted: steered_rows(wanted.seconds, wanted.texture),
 }
 """What can be measured, in the order in which it is."""
 
