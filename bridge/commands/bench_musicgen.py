@@ -39,14 +39,24 @@ class Step(msgspec.Struct, frozen=True):
     limit_ms: float
 
 
-def musicgen_rows(seconds: float, texture: str, size: str = "small") -> Iterator[Row]:
-    """seconds: of sound that texture makes; texture: its bundle, by name or folder; size: of the steps' shape."""
+def musicgen_rows(seconds: float, texture: str) -> Iterator[Row]:
+    """seconds: of sound that texture makes; texture: its bundle, by name or folder."""
+    yield from measured_steps("small")
+    yield from measured_texture(seconds, texture)
+
+
+def measured_steps(size: str) -> Iterator[Row]:
+    """size: of export.musicgen_bench."""
     threads = [count for count in THREADS if count <= (os.cpu_count() or 1)]
     words = [size, "--json", "--context", str(CONTEXT), "--threads", *map(str, threads)]
     try:
         yield from step_rows((msgspec.convert(each, Step) for each in _said("export.musicgen_bench", *words)), size)
     except SidemanError as error:
         yield Row(f"step of MusicGen-{size}", f"not here: {error}")
+
+
+def measured_texture(seconds: float, texture: str) -> Iterator[Row]:
+    """See musicgen_rows."""
     try:
         for each in _said("bridge.commands.bench_texture", texture, str(seconds)):
             yield from texture_rows(msgspec.convert(each, Texture, strict=False))

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from bridge.cli import main
-from bridge.commands.bench_musicgen import Step, musicgen_rows, step_rows
+from bridge.commands.bench_musicgen import Step, measured_steps, measured_texture, step_rows
 
 pytest.importorskip("torch", reason="needs the extra train")
 pytest.importorskip("transformers", reason="needs the extra train")
@@ -63,8 +63,7 @@ def test_a_bundle_at_play_is_measured_in_a_process_of_its_own(
 ) -> None:
     bundle = tmp_path / "b"
     assert main(["export", "musicgen", str(musicgen_folder()), "-o", str(bundle), "--formats", "int8", "--quiet"]) == 0
-    steps, *rows = musicgen_rows(1.0, str(bundle), "none such")
-    assert "invalid choice: 'none such'" in steps.figure
+    rows = list(measured_texture(1.0, str(bundle)))
     names = ["1 candidate", "2 candidates", "4 candidates", "in chunks of 500 ms", "from a prompt to its first chunk",
              "memory of its process"]  # fmt: skip
     assert [row.name for row in rows] == [f"texture int8, {name}" for name in names]
@@ -72,5 +71,10 @@ def test_a_bundle_at_play_is_measured_in_a_process_of_its_own(
     assert real[0] > real[2] > 0, "four candidates take longer than one"
     assert [row.passed for row in rows] == [real[0] >= 3.0, *[None] * 5]
     assert 20 < float(rows[-1].figure.split()[0]) < 1000
-    _, other = musicgen_rows(1.0, "groove", "none such")
-    assert "groove is for the engine drums, not musicgen" in other.figure
+
+
+def test_what_cannot_be_measured_says_why() -> None:
+    (steps,) = measured_steps("none such")
+    assert "invalid choice: 'none such'" in steps.figure
+    (texture,) = measured_texture(1.0, "groove")
+    assert "groove is for the engine drums, not musicgen" in texture.figure
