@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 from collections import Counter
 from pathlib import Path
@@ -16,10 +17,17 @@ from bridge.cli import main
 from engines.errors import SidemanError
 from offline.data import fluidsynth
 from offline.data.fluidsynth import SoundFont, Sounding, Voice, find_font, library, resample, sixteen_bits
+from offline.steering import recipe
 from offline.steering.choose import choose
 from offline.steering.index import read_index
-from offline.steering.recipe import MODES, PROGRESSIONS, SETS, clips, starts_s, track_of
+from offline.steering.recipe import MODES, PROGRESSIONS, SETS, Clip, starts_s, track_of
 from offline.steering.split import OCTAVE, PROGRAMS
+
+
+@functools.cache
+def clips(name: str) -> tuple[Clip, ...]:
+    """Every clip of a set, made once for all tests."""
+    return tuple(recipe.clips(name))
 
 
 @pytest.fixture
@@ -42,7 +50,7 @@ def loudest_hz(samples: np.ndarray, rate_hz: int) -> float:
 
 
 def test_the_grids_have_the_sizes_of_the_recipe() -> None:
-    counts = {name: sum(1 for _ in clips(name)) for name in SETS}
+    counts = {name: len(clips(name)) for name in SETS}
     assert counts == {
         "notes": 4_416,  # of 108 x 92 those whose program and octave are of one split
         "intervals": 39_744, "chords": 13_248, "scales": 15_456, "progressions": 20_976, "tempos": 4_025,
