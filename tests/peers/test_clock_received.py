@@ -16,7 +16,7 @@ from engines.music import Note
 jack = pytest.importorskip("jack", reason="the JACK library is not here", exc_type=OSError)
 pytestmark = [pytest.mark.jack, pytest.mark.peer]
 
-BPM = 97.3
+BPM = 163.3
 FRAMES = 60 * JackServer.RATE / BPM / 24
 TAKES = 4
 
@@ -62,7 +62,7 @@ def take(stage, epoch):
     notes = (Note(0, 36, 100, 60), Note(960, 38, 100, 60))
     with Ear() as ear:
         stage.tell(Play(epoch, 0), Chunk("drums", epoch, 0, epoch, 0, 3840, "hit", notes))
-        stage.listen(2.0)
+        stage.listen(1.2)
         stage.tell(Stop())
         stage.wait_for(Stopped)
         stage.listen(0.5)
