@@ -58,6 +58,11 @@ class Batch:
     rows: tuple[Row, ...] = ()
     root: Path = Path()
 
+    @property
+    def files(self) -> list[str]:
+        """Of what it is made."""
+        return [label.path for label in self.labels] + [row.path for row in self.rows]
+
     def mark(self) -> str:
         """A digest of what goes in."""
         parts = [repr(label).encode() for label in self.labels] + [repr(row).encode() for row in self.rows]
@@ -118,7 +123,7 @@ def _clips(asked: Asked, batch: Batch, refused: dict[str, str]) -> Iterator[tupl
     if batch.source == "midi":
         yield from _songs(asked, batch, refused)
     elif batch.source == "concepts":
-        yield from _concepts(asked, batch)
+        yield from _concepts(asked, batch, refused)
     else:
         yield from _audio(asked, batch, refused)
 
@@ -144,9 +149,13 @@ def _songs(asked: Asked, batch: Batch, refused: dict[str, str]) -> Iterator[tupl
                 refused[label.path] = "hardly any notes"
 
 
-def _concepts(asked: Asked, batch: Batch) -> Iterator[tuple[Clip, Samples]]:
+def _concepts(asked: Asked, batch: Batch, refused: dict[str, str]) -> Iterator[tuple[Clip, Samples]]:
     for row in batch.rows:
-        samples, own_hz = _read(batch.root / row.path)
+        try:
+            samples, own_hz = _read(batch.root / row.path)
+        except UnusableError as reason:
+            refused[row.path] = str(reason)
+            continue
         clip = Clip(
             "", 0, 0, asked.rate_hz, row.split, "concepts", f"program {row.program}", row.path, "", concept_prompt(row),
             bpm=row.bpm,

@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     old = 0
     for batch, made in each(partial(make, asked), _batches(args), workers):
         if isinstance(made, UnusableError):  # a file kills the process that reads it; which one is not known
-            refused |= dict.fromkeys((label.path for label in batch.labels), str(made))
+            refused |= dict.fromkeys(batch.files, str(made))
             continue
         clips += made.clips
         refused |= made.refused

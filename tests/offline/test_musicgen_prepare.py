@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from offline.data.fluidsynth import find_font, library
 from offline.musicgen.index import Clip, read_frames, read_index, write_index, write_shard
 from offline.musicgen.prompts import concept_prompt, instruments_of, key_of, on_grid, prompt_of
 from offline.steering.index import Row
+from offline.steering.index import read_index as read_concepts
 from offline.steering.index import write_index as write_concepts
 from offline.steering.synthesise import write_wav
 
@@ -144,6 +146,16 @@ def test_a_second_run_makes_nothing_and_other_bytes_make_their_shard_anew(
     assert read_index(tmp_path / "out")[0].prompt == "jazz, piano and strings, 140 bpm, D# major"
     assert prepare(tmp_path / "out", *words, "--rate", "8000") == 2
     assert "begun with other settings" in capsys.readouterr().err
+
+
+def test_a_concept_whose_sound_is_damaged_is_left_out_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    known = concepts(tmp_path / "known")
+    rows = read_concepts(known)
+    (known / "torn.wav").write_bytes((known / "a.wav").read_bytes()[:20])
+    write_concepts(known, [rows[0], replace(rows[0], path="torn.wav"), replace(rows[0], path="gone.wav")])
+    assert prepare(tmp_path / "out", "--concepts", str(known)) == 0
+    assert "2 files left out: " in capsys.readouterr().out
+    assert [clip.origin for clip in read_index(tmp_path / "out")] == ["a.wav"]
 
 
 def test_any_stretch_of_a_shard_is_read_exactly(tmp_path: Path) -> None:

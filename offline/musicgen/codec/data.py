@@ -22,10 +22,10 @@ class Cuts:
 
     def __init__(self, folder: Path, clips: Sequence[Clip], config: CodecConfig, epoch: int, device: Any) -> None:
         self._folder, self._clips, self._config, self._epoch, self._device = folder, clips, config, epoch, device
-        hours = np.array([clip.seconds for clip in clips])
+        lengths_s = np.array([clip.seconds for clip in clips])
         kinds = np.unique(np.array([clip.source for clip in clips]), return_inverse=True)[1]
-        totals = np.bincount(kinds, hours)
-        chance = hours * totals[kinds] ** -config.balance
+        totals = np.bincount(kinds, lengths_s)
+        chance = lengths_s * totals[kinds] ** -config.balance
         self._edges = np.cumsum(chance / chance.sum())
 
     def __len__(self) -> int:
@@ -65,7 +65,10 @@ def clips_of(folder: Path, split: str, rate_hz: int) -> list[Clip]:
 
 
 def fixed_cuts(folder: Path, clips: Sequence[Clip], count: int, frames: int) -> tuple[NDArray[np.float32], list[str]]:
-    """About `count` cuts [N, frames] from the middle of clips, as many of each source, and the source of each."""
+    """About `count` cuts [N, frames] from the middle of clips, as many of each source, and the source of each.
+
+    Raises SidemanError where all of them are silent.
+    """
     by_source: dict[str, list[Clip]] = {}
     for clip in clips:
         by_source.setdefault(clip.source, []).append(clip)
@@ -78,4 +81,6 @@ def fixed_cuts(folder: Path, clips: Sequence[Clip], count: int, frames: int) -> 
             if np.abs(cut).max() > SILENT:
                 cuts.append(cut)
                 sources.append(source)
+    if not cuts:
+        raise SidemanError(f"{folder}: the clips to judge by are all silent; prepare others")
     return np.stack(cuts), sources
