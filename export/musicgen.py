@@ -23,6 +23,7 @@ from engines.musicgen.shape import VERSION, Shape, step_inputs
 from engines.runtime import Graph, open_graph
 from engines.runtime.context import Context
 from export.bundle import placed, save_manifest
+from export.musicgen_faders import SETTINGS, placed_live
 from offline.musicgen.decoder.checkpoint import SOURCES
 
 if TYPE_CHECKING:
@@ -58,6 +59,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--formats", default="onnx,int8", metavar="LIST", help=f"of {', '.join(FORMATS)}, comma between [onnx,int8]"
     )
     parser.add_argument("--licence", help="of the weights, as an SPDX expression [the model card's]")
+    live = parser.add_argument_group("playing", "for sideman live, and for names in sideman generate musicgen")
+    live.add_argument("--fader", action="append", default=[], metavar="NAME=FILE[,KEY=VALUE...]",
+                      help=f"a direction as a fader, several times; keys: {', '.join(SETTINGS)}")  # fmt: skip
+    live.add_argument("--directions", default="", metavar="FOLDER[,KEY=VALUE...]",
+                      help="directions of notes and chords for held keys, beside the faders")  # fmt: skip
+    live.add_argument("--context-seconds", type=float, default=6.0, metavar="S",
+                      help="of the stream, from which it goes on when positions run out [6]")  # fmt: skip
+    live.add_argument("--guidance", type=float, default=3.0, metavar="G", help="at first [3]")
+    live.add_argument("--candidates", type=int, default=2, metavar="N", help="for each bar, at first [2]")
     parser.add_argument("--quiet", action="store_true", help="print nothing but mistakes")
 
 
@@ -75,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     say(f"{args.model}: {model.layers} layers of width {model.width}, {model.codebooks} codebooks, weights {licence}")
     with placed(args.output) as (folder, scratch):
         wanted = Wanted(folder, scratch, tuple(FORMATS[each] for each in FORMATS if each in formats), say)
-        manifest = _filled(wanted, model)
+        manifest = _filled(wanted, model, placed_live(folder, shape_of_model(model), args))
         name = args.name or args.output.resolve().name
         save_manifest(msgspec.structs.replace(manifest, name=name, licence=licence), folder)
     say(f"{args.output}: a bundle; hear it with: sideman generate musicgen {args.output} --prompt TEXT -o FILE.wav")
@@ -135,8 +145,8 @@ def sources_of(name: str) -> tuple[Source, ...]:
         raise SidemanError(f"{file}: {error}; it is written by: sideman train musicgen") from error
 
 
-def _filled(wanted: Wanted, model: Model) -> Manifest:
-    """Write and compare every graph; the manifest."""
+def _filled(wanted: Wanted, model: Model, live: dict[str, Any]) -> Manifest:
+    """Write and compare every graph; the manifest. live: of its config, what is said of playing."""
     from engines.musicgen.tokens import Tokens
     from export.musicgen_graphs import plans
     from export.musicgen_parity import Steered, codec_figures, step_figures
@@ -180,7 +190,7 @@ def _filled(wanted: Wanted, model: Model) -> Manifest:
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), licence="unknown", sources=sources_of(model.name),
         graphs=entries,
         sha256={file.name: sha256_of(file) for file in sorted(folder.iterdir())},
-        config=msgspec.to_builtins(shape), training={"model": Path(model.name).name}, parity=parity, speed=speed,
+        config=msgspec.to_builtins(shape) | live, training={"model": Path(model.name).name}, parity=parity, speed=speed,
     )  # fmt: skip
 
 

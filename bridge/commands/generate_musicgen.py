@@ -20,6 +20,7 @@ from engines.errors import SidemanError
 if TYPE_CHECKING:
     from engines.musicgen.delay import Codes
     from engines.musicgen.direction import Direction
+    from engines.musicgen.faders import BundleFader
     from engines.musicgen.generator import Generator, Take
     from engines.musicgen.model import MusicgenModel
     from engines.musicgen.steering import Fader
@@ -46,7 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="S", help="the same seed makes the same take; default: a new one")
     parser.add_argument("--max-samples", type=int, default=1, metavar="N", help="takes, each of the next seed")
     parser.add_argument("--direction", action="append", default=[], metavar="FILE[,KEY=VALUE...]",
-                        help=f"steer by this; keys: {', '.join(KEYS)}; may be given several times")  # fmt: skip
+                        help="steer by this, or by a fader of the bundle, NAME=VALUE; "
+                             f"keys: {', '.join(KEYS)}; may be given several times")  # fmt: skip
     parser.add_argument("--strengths", type=float, nargs="+", metavar="X",
                         help="once at each: factors of the coefficients, 1 unless given")  # fmt: skip
     steering = parser.add_argument_group("steering", "for directions that do not say their own")
@@ -102,6 +104,7 @@ class Given:
 def run(args: argparse.Namespace) -> int:
     """Make the takes and write them. Raises SidemanError."""
     from engines.bundle import Bundle, find
+    from engines.musicgen.faders import faders_of
     from engines.musicgen.generator import Generator
     from engines.musicgen.model import MusicgenModel
     from engines.musicgen.sampling import Settings
@@ -115,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{bundle.manifest.name}: weights under {bundle.manifest.licence}", file=sys.stderr)
     model = MusicgenModel.load(bundle, args.runtime, args.threads)
     seed = new_seed() if args.seed is None else args.seed
-    named = list(_takes(args, model, seed))
+    named = list(_takes(args, model, seed, faders_of(bundle, model.shape)[0]))
     if not args.prompt.strip():
         print("sideman: no prompt: it plays what comes to its mind", file=sys.stderr)
     begun = _begun(args, model)
@@ -149,17 +152,19 @@ def _check(args: argparse.Namespace) -> None:
         raise SidemanError(f"--strengths: at most {STRENGTHS_MAX} at once")
 
 
-def _takes(args: argparse.Namespace, model: MusicgenModel, seed: int) -> Iterator[tuple[Path, Take]]:
+def _takes(
+    args: argparse.Namespace, model: MusicgenModel, seed: int, faders: Sequence[BundleFader]
+) -> Iterator[tuple[Path, Take]]:
     """Each take with the file that it goes to; says once for each strength what is held down."""
     from engines.musicgen.generator import Take
     from engines.musicgen.steering import Steering
 
-    given = [_given(args, text, model) for text in args.direction]
+    given = [_given(args, text, model, faders) for text in args.direction]
     prompt = model.prompt(args.prompt)
     strengths: Sequence[float] = args.strengths or [1.0]
     for strength in strengths:
-        faders = [each.fader(strength) for each in given]
-        steering = Steering(faders, model.shape.layers, model.shape.width)
+        acting = [each.fader(strength) for each in given]
+        steering = Steering(acting, model.shape.layers, model.shape.width)
         for line in steering.troubles():
             print(f"sideman: {line}", file=sys.stderr)
         for number in range(args.max_samples):
@@ -168,22 +173,37 @@ def _takes(args: argparse.Namespace, model: MusicgenModel, seed: int) -> Iterato
             yield args.output.with_name(name + args.output.suffix), Take(prompt, steering, seed + number)
 
 
-def _given(args: argparse.Namespace, text: str, model: MusicgenModel) -> Given:
-    """A direction from FILE,KEY=VALUE,... Raises SidemanError."""
+def _given(args: argparse.Namespace, text: str, model: MusicgenModel, faders: Sequence[BundleFader]) -> Given:
+    """A direction from FILE,KEY=VALUE,..., or a bundle's fader from NAME=VALUE,KEY=VALUE,... Raises SidemanError."""
     from engines.musicgen.direction import read_direction
     from engines.musicgen.steering import INJECT_CHANCE
 
     name, *pairs = text.split(",")
+    fader, _, value = name.partition("=")
+    moved = next((each for each in faders if value and each.name == fader.lower()), None)
     paper = args.preset == "paper"
     settings = {
         "units": args.units, "layers": "weighted" if paper else args.layers, "top": str(args.top),
         "schedule": args.schedule, "inject": str(INJECT_CHANCE if paper else args.inject_chance),
     }  # fmt: skip
+    if moved is not None:
+        own = moved.file
+        settings |= {"units": own.units, "layers": own.layers, "top": str(own.top), "base": str(own.base),
+                     "exponent": str(own.exponent)}  # fmt: skip
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if key not in KEYS or not equals:
             raise SidemanError(f"--direction {name}: {pair!r} is no KEY=VALUE; keys are {', '.join(KEYS)}")
         settings[key] = value
+    if moved is not None:
+        try:
+            coefficient = float(value) * float(settings.pop("coefficient", moved.file.coefficient))
+            return Given(moved.direction, coefficient, settings)
+        except ValueError as error:
+            raise SidemanError(f"--direction {name}: a fader's value is written like 0.5") from error
+    if value and not Path(name).exists():
+        there = ", ".join(each.name for each in faders) or "none"
+        raise SidemanError(f"--direction {name}: the bundle has no fader {fader}; there are {there}")
     direction = read_direction(Path(name).expanduser())
     direction.must_fit(model.shape.model_hash, model.shape.layers, model.shape.width)
     default = args.coefficient if args.coefficient is not None else 1.0 if args.strengths else COEFFICIENT

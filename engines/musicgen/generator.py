@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from engines.errors import SidemanError
 from engines.musicgen.delay import Codes
-from engines.musicgen.model import MusicgenModel, Prompt
+from engines.musicgen.model import Prompt, SteeredModel
 from engines.musicgen.sampling import Settings, guided, sampled
 from engines.musicgen.steering import Steering
+from engines.runtime.context import Context
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,12 +34,13 @@ class Generator:
     """Steps through the columns of some takes. `frames` says how far; None goes on until the window is full."""
 
     def __init__(
-        self, model: MusicgenModel, takes: Sequence[Take], settings: Settings, *,
-        frames: int | None = None, window: int | None = None, steer_both: bool = False,
+        self, model: SteeredModel, takes: Sequence[Take], settings: Settings, *,
+        frames: int | None = None, window: int | None = None, steer_both: bool = False, context: Context | None = None,
     ) -> None:  # fmt: skip
         """window: positions to keep, by default what `frames` takes, or all that the model counts to.
 
         steer_both: the rows without the text are steered as well
+        context: buffers for as many rows and positions, in place of new ones
         Raises SidemanError for frames, or settings, that cannot be.
         """
         settings.check()
@@ -54,7 +56,7 @@ class Generator:
         self._takes = tuple(takes)
         self._steer_both = steer_both
         self._two = settings.guidance != 1.0
-        self._context = model.context(len(self._takes) * (2 if self._two else 1), self.window)
+        self._context = context or model.context(len(self._takes) * (2 if self._two else 1), self.window)
         self._columns: list[Codes] = []  # [takes, books] each; the last is not heard yet
         self._known: Codes = shape.delay.laid(np.zeros((shape.books, 0), np.int64))
         self._known_frames = 0
@@ -77,6 +79,26 @@ class Generator:
         """Steps that can still be made."""
         return self.window - self._context.length
 
+    @property
+    def context(self) -> Context:
+        """The buffers."""
+        return self._context
+
+    @property
+    def before(self) -> int:
+        """Columns that were made before the first that is kept."""
+        return self._before
+
+    @property
+    def columns(self) -> Codes:
+        """All that are kept, int64 [takes, books, n]; the last is not heard yet."""
+        return np.stack(self._columns, axis=-1)
+
+    @property
+    def reached(self) -> int:
+        """Columns that there are, with those before."""
+        return self._before + len(self._columns)
+
     def change(self, takes: Sequence[Take]) -> None:
         """Go on with other prompts, steerings or seeds, as many as before."""
         if len(takes) != len(self._takes):
@@ -98,6 +120,18 @@ class Generator:
         self._columns = [np.repeat(self._known[None, :, c], rows, 0) for c in range(1 + self._known_frames)]
         none = np.zeros((shape.layers, shape.width), np.float32)
         self._hear(self._columns[:-1], [none] * rows)
+        return self
+
+    def resume(self, columns: Codes, before: int = 0, lead: int = 0) -> Self:
+        """Go on behind columns [books, n], of which the context may have heard some; it hears the others but the last.
+
+        before, lead: columns that were made before these, and how many of all were not made but continued
+        """
+        self._columns = list(np.repeat(columns.T[:, None], len(self._takes), 1))
+        self._before, self._lead = before, lead
+        unheard = self._columns[self._context.length : -1]
+        if unheard:
+            self._hear(unheard, self._steers())
         return self
 
     def step(self) -> Codes | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +39,30 @@ class Prompt:
         return int(self.cross[0].shape[1])
 
 
+class SteeredModel(Protocol):
+    """What the generator and the engine ask of a model: another one than MusicGen needs no more to be steered by them.
+
+    Its layers are those that `shape` counts; its step's graph adds `steer` after each of them.
+    """
+
+    shape: Shape
+    codec: Codec
+
+    def prompt(self, text: str) -> Prompt:
+        """A text as the layers attend to it. Raises SidemanError for one that is too long."""
+        ...
+
+    def context(self, rows: int, window: int) -> Context:
+        """The step's graph with empty buffers for so many rows and positions (shape.step_inputs says what it takes)."""
+        ...
+
+    def hear_prompts(self, context: Context, prompts: Sequence[Prompt]) -> None:
+        """Let each row of a context attend to its prompt from now on."""
+        ...
+
+
 class MusicgenModel:
-    """A bundle's model, opened."""
+    """A SteeredModel: a bundle's, opened."""
 
     def __init__(self, shape: Shape, tokens: Tokens, graphs: dict[str, Graph]) -> None:
         """graphs: text, cross, step, decode, encode."""

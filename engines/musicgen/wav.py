@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from engines.audio import CHANNELS_MAX, Frames
+from engines.engine import Played
 from engines.errors import SidemanError
 
 RATE_MIN, RATE_MAX = 4_000, 384_000
@@ -35,6 +37,24 @@ def read_sound(path: Path, rate_hz: int, seconds: float) -> Frames:
     if not np.isfinite(frames).all():
         raise SidemanError(f"{path.name} holds numbers that are not finite; export it again")
     return frames if own_hz == rate_hz else np.asarray(soxr.resample(frames, own_hz, rate_hz), np.float32)
+
+
+def history_sound(history: Sequence[Played], rate_hz: int, channels: int, seconds: float) -> Frames:
+    """The last so many seconds of the loops that were played, [samples, channels]; back to where one is not there."""
+    parts: list[Frames] = []
+    left = round(seconds * rate_hz)
+    for played in reversed(history):
+        loop = played.phrase.loop
+        if loop is None or left <= 0:
+            break
+        try:
+            part = read_sound(Path(loop.path), rate_hz, min(left / rate_hz, loop.frames / loop.rate))
+        except SidemanError:
+            break
+        part = part.mean(axis=1, keepdims=True) if channels == 1 else part[:, [0, -1]]
+        parts.insert(0, part[-left:])
+        left -= len(part)
+    return np.concatenate(parts) if parts else np.zeros((0, channels), np.float32)
 
 
 def write_sound(path: Path, frames: Frames, rate_hz: int) -> None:

@@ -1,0 +1,247 @@
+"""MusicgenEngine: sound of a prompt, bar by bar on the beat or chunk by chunk as it comes, bent by faders and keys.
+
+What is made is a stream that goes on for ever. A bar is taken from it where it lies best on the beat, of the best of
+some candidates; a shorter span is the next samples of it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Self
+
+import numpy as np
+
+from engines.audio import LEAD_S, Frames, Loop, frames_in
+from engines.bundle import Bundle
+from engines.engine import Played, Request
+from engines.errors import SidemanError
+from engines.music import TICKS_PER_BEAT
+from engines.musicgen.bars import Round, ended, faded
+from engines.musicgen.faders import BundleFader, faders_of
+from engines.musicgen.generator import Take
+from engines.musicgen.hands import Hands
+from engines.musicgen.keys import Touch, levels_after
+from engines.musicgen.ladder import FROZEN, Ladder, Rung
+from engines.musicgen.making import Made, Maker, Span
+from engines.musicgen.memory import Desk, Stream, cut_remembering
+from engines.musicgen.model import MusicgenModel, SteeredModel
+from engines.musicgen.parameters import Live, live_of, parameters_for
+from engines.musicgen.prompts import Prompts
+from engines.musicgen.sampling import Settings
+from engines.musicgen.state import Renewal, SoundState
+from engines.musicgen.wav import history_sound
+from engines.randomness import generator
+from engines.stretch import stretched
+
+WINDOW_S = 18.0
+"""Of the stream, the decoder keeps so much at most before it is cut to its last seconds."""
+
+ALIGNED_S = 12.0
+"""A bar that is longer is not brought onto the beat."""
+
+FADE_S, SHORT_FADE_S = 0.04, 0.01
+"""Of a bar's seams, and of shorter spans', where what follows is not what would have."""
+
+MARGIN_S = 0.02
+"""Of the time that there is, what is left for the way to the stage."""
+
+
+class MusicgenEngine:
+    """Plays a bundle of `sideman export musicgen`."""
+
+    def __init__(
+        self, model: SteeredModel, faders: Sequence[BundleFader] = (), further: Sequence[BundleFader] = (), *,
+        live: Live | None = None, licence: str = "unknown", now_s: Callable[[], float] = time.perf_counter,
+    ) -> None:  # fmt: skip
+        """further: directions for keys alone; live: what the bundle says of playing; now_s: the clock of overload."""
+        shape, live = model.shape, live or Live()
+        window = min(shape.positions, round((live.context_s + WINDOW_S) * shape.frame_rate_hz))
+        context = min(round(live.context_s * shape.frame_rate_hz), window // 2)
+        self.model = model
+        self.parameters = parameters_for(faders, live)
+        self.troubles = (f"its weights are under {licence}",)
+        self._hands = Hands(faders, further, shape.layers, shape.width)
+        self._prompts = Prompts(model)
+        self._desk = Desk(model, window)
+        self._context = context
+        self._maker = Maker(self._desk, context, now_s)
+        self._ladder = Ladder()
+        self._now_s = now_s
+        self._remarks: list[str] = []
+        self._trouble = ""
+
+    @classmethod
+    def load(cls, bundle: Bundle | None, runtime: str = "auto") -> Self:
+        """See engines.engine.Engine.load; raises SidemanError without a bundle."""
+        if bundle is None:
+            raise SidemanError("the engine musicgen needs a bundle: sideman export musicgen MODEL -o BUNDLE makes one")
+        model = MusicgenModel.load(bundle, runtime)
+        faders, further = faders_of(bundle, model.shape)
+        return cls(model, faders, further, live=live_of(bundle), licence=bundle.manifest.licence)
+
+    def start(self, seed: int) -> SoundState:
+        """Silence, and nothing heard."""
+        shape = self.model.shape
+        nothing = np.zeros((0, shape.channels), np.float32)
+        pad = np.full((shape.books, 1), shape.vocabulary, np.int64)
+        return SoundState(Stream(pad), tail=nothing, recent=nothing)
+
+    def prime(self, history: Sequence[Played], seed: int) -> SoundState:
+        """As if the last seconds of the loops that were played had been made here, as far back as their files reach."""
+        shape, state = self.model.shape, self.start(seed)
+        sound = history_sound(history, shape.rate_hz, shape.channels, self._context / shape.frame_rate_hz)
+        codes = self.model.codec.codes(sound)
+        frames = codes.shape[1]
+        if not frames:
+            return state
+        stream = Stream(shape.delay.laid(codes, 1 + frames), lead=frames)
+        return replace(state, stream=stream, place=frames * shape.hop, recent=sound)
+
+    def said(self) -> tuple[str, ...]:
+        """What is to be remarked since this was asked last."""
+        remarks, self._remarks = [*self._remarks, *self._ladder.said()], []
+        return tuple(remarks)
+
+    def generate(self, request: Request, state: SoundState) -> tuple[Loop, SoundState]:
+        """The next span of the stream; see engines.engine.Engine.generate."""
+        due_s = self._now_s() + request.time_left_s - MARGIN_S
+        shape = self.model.shape
+        wanted = frames_in(request.length_ticks, request.tempo_bpm, shape.rate_hz)
+        touch = _touch(request, shape.frame_rate_hz)
+        levels = levels_after(state.levels, request.heard, request.now_tick, touch, state.stream.number)
+        state = replace(state, levels=self._hands.heard(levels))
+        turn = self._turn(request, state)
+        if turn is not None and turn.whole:
+            frames, state = self._again(turn, wanted, state)
+        else:
+            frames, state = self._new(request, state, turn, due_s)
+        bar_samples = frames_in(request.meter.bar_ticks, request.tempo_bpm, shape.rate_hz)
+        lead = state.recent[-round(LEAD_S * shape.rate_hz) :]
+        recent = np.concatenate([state.recent, frames])[-max(bar_samples, 1) :]
+        loop = Loop(np.concatenate([lead, frames]), shape.rate_hz, request.length_ticks, len(lead))
+        return loop, replace(state, recent=recent)
+
+    def _turn(self, request: Request, state: SoundState) -> Round | None:
+        """The bars that come again of which this is one; None if it goes on for ever, or while keys bend it."""
+        count = int(request.parameters["bars"])
+        if not count or state.levels or not _whole_bar(request):
+            return None
+        key = (request.meter, request.length_ticks, *sorted(request.parameters.items()))
+        if state.round is not None and state.round.key == key and not request.vary:
+            return state.round
+        fade = round(FADE_S * self.model.shape.rate_hz)
+        lead = np.zeros((fade, self.model.shape.channels), np.float32)
+        heard = state.recent[-fade:]
+        lead[fade - len(heard) :] = heard
+        return Round(key, count, lead)
+
+    def _again(self, turn: Round, wanted: int, state: SoundState) -> tuple[Frames, SoundState]:
+        """The bar that is due of those that come again, stretched only if the tempo is another by now."""
+        starts = np.cumsum([0, *map(len, turn.bars)])
+        whole, rate = np.concatenate(turn.bars), self.model.shape.rate_hz
+        frames = stretched(whole, int(starts[turn.next]), int(starts[turn.next + 1]), wanted, rate)
+        after = (turn.next + 1) % turn.count
+        tail = turn.bars[after][: len(turn.lead)]
+        return frames, replace(state, round=replace(turn, next=after), tail=tail, seamless=False)
+
+    def _new(self, request: Request, state: SoundState, turn: Round | None, due_s: float) -> tuple[Frames, SoundState]:
+        """A span that was not there before; where there is no time for it, what sounded last."""
+        values, left_s, span = request.parameters, due_s - self._now_s(), self._span(request, state)
+        guidance = float(values["guidance"])
+        wanted = Rung(int(values["candidates"]) if span.grid else 1, guidance != 1.0)
+        steps, frames = self._maker.steps(state.stream, state.place, span)
+        way = self._ladder.chosen(wanted, left_s, steps, frames)
+        if way == FROZEN:
+            return self._frozen(state, span)
+        settings = Settings(float(values["temperature"]), int(values["top_k"]), 1.0, guidance if way.guided else 1.0)
+        both = bool(values["steer_both"])
+        clock = state.clock.after(
+            str(values["schedule"]), tuple(float(values[each.name]) for each in self._hands.faders), state.stream.number
+        )
+        steering = self._hands.steering(clock, float(values["inject"]), state.levels)
+        self._warn(steering.troubles())
+        prompt, cut = self._prompts.heard(str(values["prompt"]), request.tempo_bpm)
+        self._remarks += cut
+        takes = [Take(prompt, steering, _seed(request, number)) for number in range(way.takes)]
+        made, spent = self._maker.made(
+            state.onward(), state.place, span, takes, settings, steer_both=both,
+            due_s=due_s - self._ladder.sound_s(way, frames),
+        )  # fmt: skip
+        self._ladder.took(way, spent.steps, spent.steps_s, spent.frames, spent.sound_s)
+        if made is None:
+            self._ladder.stand(FROZEN, wanted)
+            return self._frozen(state, span)
+        if state.renewal is not None and not state.due:
+            state = replace(state, clock=clock, due=True)
+        else:
+            renewal = self._renewal(made, span, takes[0], settings, both)
+            state = replace(state, clock=clock, renewal=renewal, due=span.grid is not None)
+        return self._joined(made, state, span, turn)
+
+    def _joined(self, made: Made, state: SoundState, span: Span, turn: Round | None) -> tuple[Frames, SoundState]:
+        """A span behind what was played, and one of the bars that come again if it is one."""
+        frames = made.frames if state.seamless and made.exact else faded(state.tail, made.frames)
+        frames = np.clip(frames, -1.0, 1.0)
+        tail, seamless = np.clip(made.tail, -1.0, 1.0), made.exact
+        if turn is not None:
+            if len(turn.bars) + 1 == turn.count:
+                frames = ended(frames, turn.lead)
+                tail, seamless = (turn.bars or (frames,))[0][: span.fade], False
+            turn = replace(turn, bars=(*turn.bars, frames))
+        return frames, replace(state, stream=made.stream, place=made.place, tail=tail, seamless=seamless, round=turn)
+
+    def _renewal(self, made: Made, span: Span, take: Take, settings: Settings, both: bool) -> Renewal | None:
+        """The stream cut to its last seconds, if its positions run out: made in the time until it is asked for again.
+
+        Of a short span that is little. So it is begun one span earlier, and what that one adds is heard when it is due.
+        """
+        steps, _ = self._maker.steps(made.stream, made.place, span)
+        ahead = steps if span.grid else 2 * steps
+        if made.stream.columns.shape[1] - 1 + ahead <= self._desk.window:
+            return None
+        return Renewal(lambda: cut_remembering(self._desk, made.stream, self._context, take, settings, steer_both=both))
+
+    def _frozen(self, state: SoundState, span: Span) -> tuple[Frames, SoundState]:
+        """What sounded a bar ago, once more."""
+        count, recent = span.wanted, state.recent
+        if not len(recent):
+            silence = np.zeros((count + span.fade, self.model.shape.channels), np.float32)
+            return silence[:count], replace(state, tail=silence[count:], seamless=False)
+        frames = recent[np.arange(count + span.fade) % len(recent)]
+        return faded(state.tail, frames[:count]), replace(state, tail=frames[count:], seamless=False)
+
+    def _span(self, request: Request, state: SoundState) -> Span:
+        """A bar is brought onto the beat; less than one is the next samples."""
+        rate = self.model.shape.rate_hz
+        wanted = frames_in(request.length_ticks, request.tempo_bpm, rate)
+        if not _whole_bar(request):
+            return Span(wanted, round(SHORT_FADE_S * rate))
+        align = bool(request.parameters["align"]) and wanted <= ALIGNED_S * rate
+        fresh = align and not state.place and not len(state.recent)
+        beat = frames_in(request.meter.felt_beat_ticks, request.tempo_bpm, rate) if fresh else 0
+        return Span(wanted, round(FADE_S * rate), (request.meter, request.length_ticks), align, beat)
+
+    def _warn(self, troubles: list[str]) -> None:
+        """Remark, once, that what is asked is held down."""
+        trouble = troubles[0] if troubles else ""
+        if trouble and trouble != self._trouble:
+            self._remarks.append(trouble)
+        self._trouble = trouble
+
+
+def _whole_bar(request: Request) -> bool:
+    return request.length_ticks >= request.meter.bar_ticks
+
+
+def _touch(request: Request, rate_hz: float) -> Touch:
+    """How keys act at so many steps a second."""
+    values = request.parameters
+    attack, release = (float(values[name]) / 1e3 * rate_hz for name in ("attack", "release"))
+    return Touch(float(values["keys"]), attack, release, TICKS_PER_BEAT * request.tempo_bpm / 60 / rate_hz)
+
+
+def _seed(request: Request, candidate: int) -> int:
+    """Of a take: another one for each span, each time it is asked for again, and each candidate."""
+    return int(generator(request.seed, request.start_tick, request.take, candidate).integers(1 << 62))

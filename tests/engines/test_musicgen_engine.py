@@ -1,0 +1,526 @@
+"""The engine musicgen, on a bundle of random weights: spans, joins, states, loops, faders, keys, the beat, overload."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from msgspec import structs
+
+from bridge.cli import main
+from bridge.commands.check import RULES
+from bridge.players.worker import check_chunk
+from engines.audio import Loop, frames_in
+from engines.bundle import Bundle
+from engines.engine import Played, Request
+from engines.errors import SidemanError
+from engines.music import LoopFile, Meter, Note, Phrase
+from engines.musicgen.bars import faded, stretched_bar
+from engines.musicgen.direction import About, Direction, write_direction
+from engines.musicgen.engine import MusicgenEngine
+from engines.musicgen.grid import best_lie, onset_strength
+from engines.musicgen.keys import Ramp, Touch, concepts_held, levels_after
+from engines.musicgen.ladder import FROZEN, Ladder, Rung
+from engines.musicgen.state import Clock, SoundState
+from engines.parameter import Parameters, Value
+
+torch = pytest.importorskip("torch", reason="needs the extra train")
+transformers = pytest.importorskip("transformers", reason="needs the extra train")
+
+from offline.steering.model import load_model  # noqa: E402
+from offline.steering.tiny import write_tiny  # noqa: E402
+
+LAYERS, RATE = 2, 32_000
+FOUR, SEVEN = Meter(4, 4), Meter(7, 8)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("musicgen")
+    model = audible(write_tiny(folder / "model", layers=LAYERS))
+    loaded = load_model(str(model))
+    (folder / "keys").mkdir()
+    for number, concept in enumerate(("note:C", "note:E", "chord:min")):
+        path = folder / ("c.safetensors" if not number else f"keys/{concept.replace(':', '-')}.safetensors")
+        write_direction(direction(concept, number, loaded.hash, loaded.width), path)
+    command = ["export", "musicgen", str(model), "-o", str(folder / "b"), "--formats", "onnx", "--quiet",
+               "--fader", f"C={folder / 'c.safetensors'},low=-2,high=2,coefficient=.5,units=rms,layers=all",
+               "--directions", f"{folder / 'keys'},coefficient=.5,layers=all", "--context-seconds", "2",
+               "--candidates", "1"]  # fmt: skip
+    assert main(command) == 0
+    return Bundle.load(folder / "b")
+
+
+def audible(folder: Path) -> Path:
+    """Have the codec's sound hang on its codes, rather than on its biases."""
+    network = transformers.MusicgenForConditionalGeneration.from_pretrained(folder)
+    with torch.no_grad():
+        torch.manual_seed(0)
+        for layer in network.audio_encoder.quantizer.layers:
+            layer.codebook.embed.normal_()
+        for name, weight in network.audio_encoder.decoder.named_parameters():
+            if name.endswith("bias"):
+                weight.zero_()
+            elif name.endswith("original0"):
+                weight.mul_(1.5)
+    network.save_pretrained(folder)
+    return folder
+
+
+def direction(concept: str, seed: int, model: str, width: int) -> Direction:
+    vectors = np.random.default_rng(seed).standard_normal((LAYERS, width)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    about = About(
+        schema=1, concept=concept, task="binary", method="random", model=model, pooling="mean", prompt="", split={},
+        scores=(0.5,) * LAYERS, made={},
+    )  # fmt: skip
+    return Direction(about, vectors, np.full(LAYERS, 8.0, np.float32))
+
+
+@pytest.fixture(scope="module")
+def engine(bundle: Bundle) -> MusicgenEngine:
+    return MusicgenEngine.load(bundle)
+
+
+Player = Callable[..., list[Loop]]
+
+
+def asked(engine: MusicgenEngine, start: int = 0, ticks: int = 1920, *, meter: Meter = FOUR, bpm: float = 240.0,
+          values: dict[str, Value] | None = None, **more: Any) -> Request:  # fmt: skip
+    """Half a second, half a bar of it, at 240 bpm."""
+    return Request(
+        bar=start // ticks, start_tick=start, length_ticks=ticks, meter=meter, tempo_bpm=bpm,
+        parameters=Parameters(engine.parameters).snapshot() | (values or {}), seed=3, **more,
+    )  # fmt: skip
+
+
+def played(
+    engine: MusicgenEngine, requests: Sequence[Request], state: SoundState | None = None
+) -> Iterator[tuple[np.ndarray, SoundState]]:
+    """Each request's frames, and the state after it."""
+    state = state or engine.start(3)
+    for request in requests:
+        chunk, state = engine.generate(request, state)
+        check_chunk(chunk, request)
+        frames = chunk.frames[chunk.lead :]
+        assert len(frames) == frames_in(request.length_ticks, request.tempo_bpm, RATE)
+        yield frames, state
+
+
+def spans(engine: MusicgenEngine, count: int, ticks: int = 960, **more: Any) -> list[Request]:
+    return [asked(engine, number * ticks, ticks, **more) for number in range(count)]
+
+
+def offline(engine: MusicgenEngine, state: SoundState) -> np.ndarray:
+    """What all the codes of a stream that was not cut yet are decoded to at once."""
+    frames = engine.model.shape.delay.gathered(state.stream.columns)
+    assert not state.stream.before
+    return engine.model.codec.chunk(frames, 0, frames.shape[1])
+
+
+def alone(loop: Loop) -> np.ndarray:
+    """Its frames without its lead."""
+    return loop.frames[loop.lead :]
+
+
+def rms(sound: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(sound**2)))
+
+
+# Spans and how they join
+
+
+def test_spans_that_follow_are_one_decode(engine: MusicgenEngine) -> None:
+    requests = [asked(engine, 0, 480), asked(engine, 480, 960), asked(engine, 1440, 37), asked(engine, 1477, 960)]
+    parts = list(played(engine, requests))
+    state, whole = parts[-1][1], np.concatenate([frames for frames, _ in parts])
+    meant = np.clip(offline(engine, state)[: len(whole)], -1, 1)
+    assert rms(meant) > 0.01
+    follow, _ = engine.generate(asked(engine, 2437, 960), state)
+    np.testing.assert_array_equal(follow.frames[: follow.lead], whole[-follow.lead :])
+    assert follow.lead == 640
+    assert rms(whole - meant) <= 1e-3 * rms(meant)
+
+
+def test_spans_are_as_long_as_asked_in_any_metre_at_any_tempo(engine: MusicgenEngine) -> None:
+    requests, at = [], 0
+    for meter, ticks, bpm in ((FOUR, 3840, 233.0), (SEVEN, 3360, 97.3), (SEVEN, 480, 401.7), (Meter(5, 16), 1200, 60.1),
+                              (FOUR, 3840, 299.9), (Meter(2, 4), 1, 120.0)):  # fmt: skip
+        requests.append(asked(engine, at, ticks, meter=meter, bpm=bpm))
+        at += ticks
+    assert len(list(played(engine, requests))) == 6
+
+
+def test_a_stream_outlives_the_decoders_positions_without_a_seam(bundle: Bundle) -> None:
+    """Its window is cut down, so that it is renewed between spans; the codec hears on over the cut."""
+    engine = MusicgenEngine.load(bundle)
+    engine._desk.window, engine._maker.context, engine._context = 150, 60, 60
+    longest, codes, whole = 0, [], []
+    before, at_renewal = None, []
+    requests = spans(engine, 24, 1920)
+    for number, (frames, state) in enumerate(played(engine, requests)):
+        if at_renewal and number == at_renewal[0][0] + 3:
+            parts = played(engine, requests[at_renewal[0][0] + 1 : number + 1], at_renewal[0][1])
+            np.testing.assert_array_equal([part for part, _ in parts][-1], frames)  # it is the same asked for again
+        if state.renewal is not None:
+            at_renewal.append((number, state))
+        longest = max(longest, state.stream.columns.shape[1])
+        stream = state.stream
+        seen = 0 if before is None else before
+        codes.append(stream.columns[:, seen - stream.before :] if stream.reached > seen else None)
+        before = stream.reached
+        whole.append(frames)
+    assert longest <= 151
+    laid = np.concatenate([each for each in codes if each is not None], axis=1)
+    sound = np.concatenate(whole)
+    frames_all = engine.model.shape.delay.gathered(laid)
+    meant = np.clip(engine.model.codec.sound(frames_all)[: len(sound)], -1, 1)
+    assert state.stream.before > 0
+    assert rms(sound - meant) <= 1e-3 * rms(meant)
+
+
+def test_a_bar_longer_than_all_positions_is_made(bundle: Bundle) -> None:
+    engine = MusicgenEngine.load(bundle)
+    engine._desk.window, engine._maker.context, engine._context = 120, 50, 50
+    ((frames, state), (more, _)) = played(engine, spans(engine, 2, 15_360, meter=Meter(16, 4)))
+    assert state.stream.before > 0
+    assert rms(frames[-RATE:]) > 0.01
+    assert not np.array_equal(frames, more)
+
+
+# States
+
+
+def test_a_state_is_a_value(bundle: Bundle) -> None:
+    """Asked for again, whatever was made in between and in another engine, it is the same; another take is not."""
+    engine, other = MusicgenEngine.load(bundle), MusicgenEngine.load(bundle)
+    values: dict[str, Value] = {"candidates": 2}
+    first = list(played(engine, spans(engine, 3, 3840, values=values)))
+    state = first[0][1]
+    take = engine.generate(asked(engine, 3840, 3840, values=values, take=1), state)[0]
+    again = list(played(engine, spans(engine, 3, 3840, values=values)[1:], state))
+    elsewhere = list(played(other, spans(other, 3, 3840, values=values)))
+    for (frames, _), (same, _) in zip(first[1:], again, strict=True):
+        np.testing.assert_array_equal(frames, same)
+    np.testing.assert_array_equal(first[2][0], elsewhere[2][0])
+    assert rms(alone(take) - first[1][0]) > 0.1 * rms(alone(take))
+
+
+def test_another_seed_is_other_sound(engine: MusicgenEngine) -> None:
+    one = engine.generate(asked(engine), engine.start(3))[0]
+    two = engine.generate(structs.replace(asked(engine), seed=4), engine.start(4))[0]
+    assert one != two
+
+
+def test_it_goes_on_from_loops_that_were_played(engine: MusicgenEngine, tmp_path: Path) -> None:
+    import soundfile
+
+    path, n = tmp_path / "a.wav", RATE
+    sound = 0.3 * np.sin(np.arange(n) * 0.05)
+    soundfile.write(path, np.stack([sound, sound], axis=1), RATE, subtype="FLOAT")
+    bar = Played(FOUR, Phrase(3840, loop=LoopFile(str(path), RATE, n, 2, 3840, 240_000)))
+    gone = Played(FOUR, Phrase(3840, loop=LoopFile(str(tmp_path / "gone.wav"), RATE, n, 2, 3840, 240_000)))
+    primed = engine.prime([gone, bar, bar], 3)
+    assert primed.stream.columns.shape[1] == 1 + 100
+    np.testing.assert_allclose(primed.recent[:, 0], np.tile(sound, 2), atol=1e-6)
+    heard = engine.model.codec.codes(primed.recent)
+    np.testing.assert_array_equal(engine.model.shape.delay.gathered(primed.stream.columns), heard[:, :-3])
+    (frames, _), (again, _) = (next(played(engine, [asked(engine)], state)) for state in (primed, primed))
+    np.testing.assert_array_equal(frames, again)
+    assert not engine.prime([bar, gone], 3).place
+
+
+# Bars that come again
+
+
+def test_so_many_bars_come_again_until_something_is_turned(engine: MusicgenEngine) -> None:
+    values: dict[str, Value] = {"bars": 2, "candidates": 1}
+    requests = spans(engine, 5, 3840, values=values)
+    requests.append(asked(engine, 5 * 3840, 3840, values=values, vary=True))
+    requests += [asked(engine, at * 3840, 3840, values=values | {"c": 0.5}) for at in (6, 7, 8)]
+    bars = [frames for frames, _ in played(engine, requests)]
+    for early, late in ((0, 2), (1, 3), (0, 4)):
+        np.testing.assert_array_equal(bars[early], bars[late])
+    for one, other in ((0, 1), (0, 5), (1, 5), (5, 6)):
+        assert not np.array_equal(bars[one], bars[other])
+    np.testing.assert_array_equal(bars[6], bars[8])
+    for before, after in pairwise(bars):  # no step is larger at a seam than elsewhere
+        inside = max(np.abs(np.diff(each[:, 0])).max() for each in (before, after))
+        assert abs(float(after[0, 0] - before[-1, 0])) <= 1.5 * inside
+
+
+def test_at_another_tempo_they_are_stretched(engine: MusicgenEngine) -> None:
+    values: dict[str, Value] = {"bars": 1, "align": False}
+    first, state = next(played(engine, [asked(engine, 0, 3840, values=values)]))
+    slower, _ = next(played(engine, [asked(engine, 3840, 3840, bpm=230.0, values=values)], state))
+    assert len(slower) > len(first)
+    assert rms(slower) == pytest.approx(rms(first), rel=0.3)
+
+
+# Faders and keys
+
+
+def test_a_fader_changes_the_next_span_and_none_of_it_is_nothing(bundle: Bundle, engine: MusicgenEngine) -> None:
+    plain = MusicgenEngine(engine.model)
+    with_fader = [frames for frames, _ in played(engine, spans(engine, 3))]
+    without = [frames for frames, _ in played(plain, spans(plain, 3))]
+    np.testing.assert_array_equal(np.concatenate(with_fader), np.concatenate(without))
+    (_, state), *_ = played(engine, spans(engine, 1))
+    moved, _ = next(played(engine, [asked(engine, 960, 960, values={"c": 2.0})], state))
+    assert not np.array_equal(moved, with_fader[1])
+
+
+def test_a_schedules_clock_begins_when_its_fader_is_moved() -> None:
+    clock = Clock().after("ramp", (0.0, 0.0), 0).after("ramp", (0.0, 1.0), 40).after("ramp", (0.0, 1.0), 90)
+    assert clock.moved == (0, 40)
+    assert clock.after("linear", (0.0, 1.0), 120).moved == (120, 120)
+
+
+def test_what_is_held_down_is_said_once(bundle: Bundle) -> None:
+    engine = MusicgenEngine.load(bundle)
+    keys: dict[str, Value] = {"c": 2.0, "keys": 2.0, "attack": 0.0}
+    held = (Note(-960, 60, 127, 960),)
+    state = engine.start(3)
+    for number in range(2):
+        _, state = engine.generate(asked(engine, number * 960, 960, values=keys, heard=held), state)
+    assert [line for line in engine.said() if "held at 1" in line]
+    assert not engine.said()
+
+
+def test_a_held_key_rises_and_falls() -> None:
+    touch = Touch(1.0, attack=10, release=50, step_ticks=40.0)
+    held = [Note(-100, 60, 127, 100)]
+    levels = levels_after({}, held, 0, touch, 100)
+    assert [levels["note:C"].at(step) for step in (100, 105, 110, 200)] == [0.0, 0.5, 1.0, 1.0]
+    assert levels_after(levels, held, 0, touch, 105) == levels
+    left = levels_after(levels, [Note(-400, 60, 127, 100)], 0, touch, 200)
+    assert [left["note:C"].at(step) for step in (200, 225, 250)] == [1.0, 0.5, 0.0]
+    assert not levels_after(left, (), 0, touch, 250)
+    soft = levels_after({}, [Note(-100, 60, 127, 400)], 300, Touch(0.5, 0, 0, 40.0), 0)
+    assert soft == {"note:C": Ramp(0.0, 0, 0.5, 0)}
+    struck = levels_after({}, [Note(-800, 60, 127, 200)], 0, touch, 0)["note:C"]
+    assert (struck.at(0), struck.at(50)) == (0.5, 0.0)
+
+
+def test_chords_are_named_whatever_their_root() -> None:
+    def held(*pitches: int) -> set[str]:
+        return {name for name in concepts_held(Note(0, pitch, 64, 1) for pitch in pitches) if "chord" in name}
+
+    assert held(57, 60, 64) == held(60, 69, 76) == {"chord:min"}
+    assert (held(60, 64, 67), held(60, 64, 68), held(71, 74, 77)) == ({"chord:maj"}, {"chord:aug"}, {"chord:dim"})
+    assert held(60, 64) == set()
+
+
+def test_held_keys_bend_the_sound_and_it_comes_back(engine: MusicgenEngine) -> None:
+    plain = [frames for frames, _ in played(engine, spans(engine, 2))]
+    values: dict[str, Value] = {"attack": 0.0, "release": 100.0}
+    held = asked(engine, 0, 960, values=values, heard=(Note(-50, 64, 127, 50), Note(-50, 61, 127, 50)))
+    bent, state = next(played(engine, [held]))
+    assert not np.array_equal(bent, plain[0])
+    assert set(state.levels) == {"note:E"}  # for C# there is no direction
+    assert not list(played(engine, spans(engine, 3, values=values), state))[-1][1].levels
+    off = next(played(engine, [structs.replace(held, parameters=held.parameters | {"keys": 0.0})]))[0]
+    np.testing.assert_array_equal(off, plain[0])
+
+
+# The beat
+
+
+def clicks(bpm: float, seconds: float, first_s: float = 0.0, rate: int = RATE) -> np.ndarray:
+    t = np.arange(round(0.05 * rate)) / rate
+    sound = np.zeros((round(seconds * rate), 1), np.float32)
+    for beat in range(int((seconds - first_s) * bpm / 60)):
+        at = round((first_s + beat * 60 / bpm) * rate)
+        click = (0.8 if beat % 4 == 0 else 0.4) * np.sin(2 * np.pi * 900 * t) * np.exp(-t / 0.01)
+        sound[at : at + len(t), 0] += click[: len(sound) - at]
+    return sound
+
+
+@pytest.mark.parametrize("off", [0.97, 1.03, 1.05])
+def test_clicks_off_tempo_are_found_and_stretched_onto_the_grid(off: float) -> None:
+    wanted = 2 * RATE
+    sound = clicks(120 * off, 2.3)
+    lie = best_lie(sound, RATE, wanted, FOUR, 3840, offset_max=0, stretch=True)
+    assert lie.count == pytest.approx(wanted / off, abs=0.006 * RATE)
+    made = stretched_bar(sound, 0, lie.count, wanted, fade=100, rate=RATE)
+    assert len(made) == wanted + 100
+    strength = onset_strength(made, RATE)
+    peaks = [i for i in range(1, len(strength) - 1) if strength[i] > 2 and strength[i] == strength[i - 1 : i + 2].max()]
+    for beat in (0.5, 1.0, 1.5):
+        assert min(abs(peak * 0.005 - beat) for peak in peaks) <= 0.01
+
+
+def test_a_fresh_start_begins_on_the_downbeat() -> None:
+    sound = clicks(120, 3.0, first_s=0.31)
+    lie = best_lie(sound, RATE, 2 * RATE, FOUR, 3840, offset_max=RATE // 2, stretch=True)
+    assert lie.offset == pytest.approx(0.31 * RATE, abs=0.01 * RATE)
+    assert lie.count == pytest.approx(2 * RATE, abs=0.011 * RATE)
+
+
+def test_where_nothing_is_gained_nothing_is_stretched() -> None:
+    noise = 0.1 * np.random.default_rng(0).standard_normal((3 * RATE, 1)).astype(np.float32)
+    hum = np.sin(np.arange(3 * RATE) * 0.03)[:, None].astype(np.float32)
+    for sound in (clicks(120, 2.5), hum, np.zeros_like(hum)):
+        assert best_lie(sound, RATE, 2 * RATE, FOUR, 3840, offset_max=0, stretch=True).count == 2 * RATE
+    assert best_lie(noise, RATE, 2 * RATE, FOUR, 3840, offset_max=0, stretch=False).count == 2 * RATE
+
+
+def test_of_several_candidates_the_one_on_the_beat_is_played(
+    engine: MusicgenEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[float] = []
+    made = engine._maker.made
+
+    def watched(*how: Any, **more: Any) -> Any:
+        result = made(*how, **more)
+        found.append(result[0].lie.score)
+        return result
+
+    monkeypatch.setattr(engine._maker, "made", watched)
+    for count in (1, 4):
+        next(played(engine, [asked(engine, 0, 3840, values={"candidates": count})]))
+    assert found[1] > found[0]
+
+
+def test_a_seam_is_faded_over() -> None:
+    joined = faded(np.ones((4, 1), np.float32), np.zeros((6, 1), np.float32))
+    np.testing.assert_allclose(joined[:, 0], [0.8, 0.6, 0.4, 0.2, 0, 0], atol=1e-6)
+
+
+# Overload
+
+
+def test_candidates_go_first_then_guidance_then_all_and_come_back() -> None:
+    ladder, all_of_it = Ladder(), Rung(4, True)
+    ladder.took(all_of_it, 100, 8.0, 100, 0.0)  # 10 ms a row
+    ways = [ladder.chosen(all_of_it, left_s, 100, 100) for left_s in (10.0, 9.0, 5.0, 2.5, 1.3, 1.0, 5.0, 11.9, 15.0)]
+    assert ways == [Rung(4, True), Rung(2, True), Rung(2, True), Rung(1, True), Rung(1, False), FROZEN, Rung(1, True),
+                    Rung(2, True), Rung(4, True)]  # fmt: skip
+    said = ladder.said()
+    assert said == (
+        "too slow for 4 candidates: 2", "too slow for 4 candidates: 1", "too slow: one candidate, without guidance",
+        "too slow: what sounded last is repeated", "too slow for 4 candidates: 1", "too slow for 4 candidates: 2",
+        "there is time again for all that is asked",
+    )  # fmt: skip
+    assert not ladder.said()
+
+
+def test_a_machine_that_was_too_slow_once_is_tried_again() -> None:
+    ladder = Ladder()
+    ladder.took(Rung(1, True), 100, 30.0, 100, 0.0)
+    ways = [ladder.chosen(Rung(1, True), 2.0, 100, 100) for _ in range(30)]
+    assert ways[0] == FROZEN
+    assert ways[-1] != FROZEN
+
+
+def test_where_there_is_no_time_what_sounded_is_repeated_and_said_once(bundle: Bundle) -> None:
+    engine = MusicgenEngine.load(bundle)
+    requests = spans(engine, 1, 3840) + [asked(engine, at * 3840, 3840, time_left_s=0.0) for at in (1, 2)]
+    requests.append(asked(engine, 3 * 3840, 3840))
+    (first, _), (again, _), (third, _), (new, _) = played(engine, requests)
+    edge = round(0.05 * RATE)
+    np.testing.assert_array_equal(first[edge:-edge], again[edge:-edge])
+    np.testing.assert_array_equal(first[edge:-edge], third[edge:-edge])
+    assert not np.array_equal(new[edge:], first[edge:])
+    assert engine.said() == ("too slow: what sounded last is repeated", "there is time again for all that is asked")
+    assert not next(played(engine, [asked(engine, time_left_s=0.0)]))[0].any()
+
+
+def test_a_step_that_hangs_costs_a_repeat_and_no_more(bundle: Bundle) -> None:
+    """From the second span on each step takes a second, of which nothing was known: it is given up in its midst."""
+    clock = {"now_s": 0.0, "step_s": 1e-3}
+
+    def now_s() -> float:
+        clock["now_s"] += clock["step_s"]
+        return clock["now_s"]
+
+    engine = MusicgenEngine(MusicgenEngine.load(bundle).model, now_s=now_s)
+    ((first, state),) = played(engine, spans(engine, 1))
+    clock["step_s"] = 1.0
+    ((late, after),) = played(engine, [asked(engine, 960, 960, time_left_s=5.0)], state)
+    np.testing.assert_array_equal(first[400:], late[400:])
+    assert after.place == state.place
+    assert engine.said() == ("too slow: what sounded last is repeated",)
+
+
+# Bundles
+
+
+@pytest.mark.parametrize("rule", [name for name in RULES if "quick" not in name])
+def test_it_keeps_the_rules_of_engines(engine: MusicgenEngine, rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bridge.commands import check
+
+    monkeypatch.setattr(check, "BARS", 3)
+    monkeypatch.setattr(check, "TEMPO_BPM", 240.0)
+    RULES[rule](engine)
+
+
+def test_it_says_the_licence_and_needs_a_bundle(engine: MusicgenEngine) -> None:
+    assert "its weights are under unknown" in engine.troubles
+    with pytest.raises(SidemanError, match="needs a bundle"):
+        MusicgenEngine.load(None)
+
+
+def test_faders_are_parameters_and_can_be_named(
+    bundle: Bundle, engine: MusicgenEngine, tmp_path: Path, capsys: Any
+) -> None:
+    fader = next(each for each in engine.parameters if each.name == "c")
+    assert (fader.low, fader.high, fader.default) == (-2.0, 2.0, 0.0)
+    usual = ["generate", "musicgen", str(bundle.path), "--seconds", ".2", "--seed", "1", "-o"]
+    for name, options in (("a", []), ("b", ["--direction", "C=1.5"]), ("c", ["--direction", "c=0"])):
+        assert main([*usual, str(tmp_path / f"{name}.wav"), *options]) == 0
+    plain, moved, none = ((tmp_path / f"{name}.wav").read_bytes() for name in "abc")
+    assert plain == none
+    assert plain != moved
+    assert main([*usual, str(tmp_path / "d.wav"), "--direction", "D=1"]) == 2
+    assert "no fader D; there are c" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"file": "../fader-c.safetensors"}, "config: faders"),
+        ({"file": "step.safetensors"}, "has no SHA-256"),
+        ({"high": float("1e9")}, "config: faders"),
+        ({"name": "Loud Thing"}, "config: faders"),
+        ({"name": ""}, "names of their own"),
+    ],
+)
+def test_a_bundle_whose_faders_were_meddled_with_is_refused(bundle: Bundle, change: dict[str, Any], says: str) -> None:
+    config = bundle.manifest.config
+    row = config["faders"][0] | change
+    manifest = structs.replace(bundle.manifest, config=config | {"faders": [row]})
+    with pytest.raises(SidemanError, match=says):
+        MusicgenEngine.load(Bundle(bundle.path, manifest))
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("prompt=FILE", "a parameter of that name already"),
+        ("FILE", "it is written NAME=FILE"),
+        ("two words=FILE", "it is written NAME=FILE"),
+        ("c=FILE,loud=1", "keys are low"),
+        ("c=FILE,low=soon", "low"),
+        ("c=FILE,layers=some", "layers"),
+        ("c=nothing.safetensors", "is no direction"),
+    ],
+)
+def test_a_fader_that_cannot_be_is_one_line(bundle: Bundle, tmp_path: Path, option: str, says: str) -> None:
+    from engines.musicgen.shape import shape_of
+    from export.musicgen_faders import placed_faders
+
+    shape = shape_of(bundle.manifest.config, bundle.path)
+    file = bundle.path / "fader-c.safetensors"
+    with pytest.raises(SidemanError, match=says):
+        placed_faders(tmp_path, shape, [option.replace("FILE", str(file))], "")
+
+
+def test_every_parameter_is_in_the_docs(engine: MusicgenEngine) -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "MUSICGEN.md").read_text("utf-8")
+    missing = [each.name for each in engine.parameters if f"`{each.name}`" not in docs and each.name != "c"]
+    assert not missing
