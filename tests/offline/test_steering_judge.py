@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -373,6 +374,15 @@ def test_the_likelihood_of_the_text_is_that_of_all_columns_at_once(bundle: Path)
                     nats += sign * (own[laid[take, book, count]] - np.log(np.exp(own).sum()))
         assert said[take] == pytest.approx(nats / codes[0].size, abs=1e-5)
     assert abs(making.text_nats(model, codes, [model.prompt("")] * 2)).max() < 1e-6
+
+
+def test_without_its_wheel_the_judge_says_how_to_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "files", missing)
+    with pytest.raises(SidemanError, match="pip install --no-deps basic-pitch"):
+        network_file()
 
 
 def test_hearing_a_tempo_takes_no_network() -> None:

@@ -88,7 +88,7 @@ def _cell(plan: Plan, cell: Cell) -> Heard:
     asked = [prompts[cell.prompts[number % len(cell.prompts)]] for number in range(plan.clips)]
     if before is None:
         codes = _takes(plan, cell, model, asked)
-        write(path, {"codes": codes.astype(np.int16)}, cell.name(plan))
+        write(path, {"codes": codes.astype(np.int32)}, cell.name(plan))
     else:
         codes = cast(Codes, before["codes"].astype(np.int64))
     sounds = [model.codec.sound(each).mean(axis=1) for each in codes]
