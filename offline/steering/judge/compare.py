@@ -29,8 +29,7 @@ def compared(findings: Findings) -> Rows:
                 continue
             row = _row(findings, ours, method, strength, half)
             if row:
-                classes = f"{findings.kind}, {len(findings.concepts)} classes"
-                first: dict[str, Value] = {"concept": classes, "against": method, "strength": way}
+                first: dict[str, Value] = {"concept": findings.title, "against": method, "strength": way}
                 rows.append(first | {"rfm_strength": ours, "its_strength": strength} | row)
     return rows
 

@@ -55,6 +55,11 @@ class Findings:
         return list(dict.fromkeys(concept for concept, method, _ in self.heard if method != UNSTEERED))
 
     @property
+    def title(self) -> str:
+        """What the mean of all concepts is called."""
+        return self.concepts[0] if len(self.concepts) == 1 else f"{self.kind}, {len(self.concepts)} classes"
+
+    @property
     def methods(self) -> list[str]:
         """That steered, in their order."""
         return list(dict.fromkeys(method for _, method, _ in self.heard if method != UNSTEERED))
@@ -103,7 +108,7 @@ class Findings:
         there = {concept: said for concept, said in heard.items() if said is not None}
         if not there:
             return {}
-        name = concepts[0] if len(concepts) == 1 else f"{self.kind}, {len(concepts)} classes"
+        name = concepts[0] if len(concepts) == 1 else self.title
         clips = self.takes if method == UNSTEERED else sum(map(len, there.values()))
         row: dict[str, Value] = {"concept": name, "method": method, "strength": strength, "clips": clips}
         if len(there) < len(concepts):
