@@ -53,7 +53,7 @@ class MusicgenEngine:
 
     def __init__(
         self, model: SteeredModel, faders: Sequence[BundleFader] = (), further: Sequence[BundleFader] = (), *,
-        live: Live | None = None, licence: str = "unknown", now_s: Callable[[], float] = time.perf_counter,
+        live: Live | None = None, now_s: Callable[[], float] = time.perf_counter,
     ) -> None:  # fmt: skip
         """further: directions for keys alone; live: what the bundle says of playing; now_s: the clock of overload."""
         shape, live = model.shape, live or Live()
@@ -61,7 +61,6 @@ class MusicgenEngine:
         context = min(round(live.context_s * shape.frame_rate_hz), window // 2)
         self.model = model
         self.parameters = parameters_for(faders, live)
-        self.troubles = (f"its weights are under {licence}",)
         self._hands = Hands(faders, further, shape.layers, shape.width)
         self._prompts = Prompts(model)
         self._desk = Desk(model, window)
@@ -79,7 +78,7 @@ class MusicgenEngine:
             raise SidemanError("the engine musicgen needs a bundle: sideman export musicgen MODEL -o BUNDLE makes one")
         model = MusicgenModel.load(bundle, runtime)
         faders, further = faders_of(bundle, model.shape)
-        return cls(model, faders, further, live=live_of(bundle), licence=bundle.manifest.licence)
+        return cls(model, faders, further, live=live_of(bundle))
 
     def start(self, seed: int) -> SoundState:
         """Silence, and nothing heard."""
