@@ -150,8 +150,8 @@ class MusicgenEngine:
         values, left_s, span = request.parameters, due_s - self._now_s(), self._span(request, state)
         guidance = float(values["guidance"])
         wanted = Rung(int(values["candidates"]) if span.grid else 1, guidance != 1.0)
-        steps, frames = self._maker.steps(state.stream, state.place, span)
-        way = self._ladder.chosen(wanted, left_s, steps, frames)
+        work = self._maker.work(state.stream, state.place, span)
+        way = self._ladder.chosen(wanted, left_s, work)
         if way == FROZEN:
             return self._frozen(state, span)
         settings = Settings(float(values["temperature"]), int(values["top_k"]), 1.0, guidance if way.guided else 1.0)
@@ -166,11 +166,11 @@ class MusicgenEngine:
         takes = [Take(prompt, steering, _seed(request, number)) for number in range(way.takes)]
         made, spent = self._maker.made(
             state.onward(), state.place, span, takes, settings, steer_both=both,
-            due_s=due_s - self._ladder.sound_s(way, frames),
+            due_s=due_s - self._ladder.sound_s(way, work),
         )  # fmt: skip
         self._ladder.took(way, spent.steps, spent.steps_s, spent.frames, spent.sound_s)
         if made is None:
-            self._ladder.stand(FROZEN, wanted)
+            self._ladder.froze(work)
             return self._frozen(state, span)
         if state.renewal is not None and not state.due:
             state = replace(state, clock=clock, due=True)
@@ -196,7 +196,7 @@ class MusicgenEngine:
 
         Of a short span that is little. So it is begun one span earlier, and what that one adds is heard when it is due.
         """
-        steps, _ = self._maker.steps(made.stream, made.place, span)
+        steps = self._maker.work(made.stream, made.place, span).steps
         ahead = steps if span.grid else 2 * steps
         if made.stream.columns.shape[1] - 1 + ahead <= self._desk.window:
             return None

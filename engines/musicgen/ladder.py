@@ -13,8 +13,14 @@ FULL, SAFE = 0.85, 0.6
 RISE, FALL = 0.6, 0.15
 """Share of the newest measurement in what is known: of one that is dearer, and of one that is not. Late is worse."""
 
-FORGET = 0.9
-"""Of what a step is thought to cost is left after each span for which there was no time: then it is tried again."""
+FORGET, FORGET_S = 0.9, 2.0
+"""Of what a step is thought to cost so much is left after so long without time: then it is tried again."""
+
+CALM = 4
+"""Spans that more has to last before it is said."""
+
+HEARD_A_STEP = 3.0
+"""Columns that are heard at once in the time of a step, at least."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -44,49 +50,70 @@ def rungs(wanted: Rung) -> list[Rung]:
     return [*found, FROZEN]
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A span's. span_s: how long it lasts
+
+    steps: to be made; heard: columns to be heard anew before, if there is guidance
+    frames: of codes that become sound, of each take
+    """
+
+    span_s: float
+    steps: int
+    frames: int
+    heard: int = 0
+
+
 class Ladder:
-    """Where a player stands on it. remarks: lines about what changed."""
+    """Where a player stands on it."""
 
     def __init__(self) -> None:
-        self.remarks: list[str] = []
         self._step_s: dict[int, float] = {}
         self._sound_s = 0.0
-        self._stands: Rung | None = None
         self._wanted: Rung | None = None
+        self._stands = self._told = FROZEN
+        self._calm = 0
+        self._remarks: list[str] = []
 
-    def chosen(self, wanted: Rung, left_s: float, steps: int, frames: int) -> Rung:
-        """What is made of a span. steps: to be made; frames: of codes that become sound, of each take."""
-        ways = rungs(wanted)
-        before = self._stands if wanted == self._wanted else None
-        for way in ways[:-1]:
-            share = SAFE if before is not None and way > before else FULL
-            if left_s > 0.0 and self.cost_s(way, steps, frames) <= share * left_s:
-                self.stand(way, wanted)
+    def chosen(self, wanted: Rung, left_s: float, work: Work) -> Rung:
+        """What is made of a span."""
+        if wanted != self._wanted:
+            self._wanted, self._calm, self._stands, self._told = wanted, 0, wanted, wanted
+        for way in rungs(wanted)[:-1]:
+            share = SAFE if way > self._stands else FULL
+            if left_s > 0.0 and self.cost_s(way, work) <= share * left_s:
+                self._stand(way)
                 return way
-        self.stand(FROZEN, wanted)
+        self.froze(work)
         return FROZEN
 
-    def stand(self, way: Rung, wanted: Rung) -> None:
-        """Note what is made, and remark if that is another thing than before."""
-        before = self._stands if wanted == self._wanted else wanted
-        if way != before:
-            self.remarks.append(_words(way, wanted))
-        if way == FROZEN:
-            self._step_s = {rows: cost * FORGET for rows, cost in self._step_s.items()}
-            self._sound_s *= FORGET
-        self._stands, self._wanted = way, wanted
+    def froze(self, work: Work) -> None:
+        """There was no time."""
+        self._stand(FROZEN)
+        left = FORGET ** (work.span_s / FORGET_S)
+        self._step_s = {rows: cost * left for rows, cost in self._step_s.items()}
+        self._sound_s *= left
 
-    def cost_s(self, way: Rung, steps: int, frames: int) -> float:
+    def _stand(self, way: Rung) -> None:
+        """Less is said at once; more when it has lasted."""
+        self._stands = way
+        self._calm = self._calm + 1 if way > self._told else 0
+        if self._wanted is not None and (way < self._told or self._calm == CALM):
+            self._told, self._calm = way, 0
+            self._remarks.append(_words(way, self._wanted))
+
+    def cost_s(self, way: Rung, work: Work) -> float:
         """What a span is thought to take; 0 where nothing is known yet."""
         if not self._step_s:
             return 0.0
         nearest = min(self._step_s, key=lambda rows: abs(rows - way.rows))
         step_s = self._step_s[nearest] * (1.0 if nearest == way.rows else way.rows / nearest)
-        return steps * step_s + self.sound_s(way, frames)
+        heard = work.heard / HEARD_A_STEP if way.guided else 0.0
+        return (work.steps + heard) * step_s + self.sound_s(way, work)
 
-    def sound_s(self, way: Rung, frames: int) -> float:
+    def sound_s(self, way: Rung, work: Work) -> float:
         """What of it is making sound of the codes."""
-        return way.takes * frames * self._sound_s
+        return way.takes * work.frames * self._sound_s
 
     def took(self, way: Rung, steps: int, steps_s: float, frames: int, sound_s: float) -> None:
         """What a span took: its steps, and making sound of so many frames of each take."""
@@ -97,7 +124,7 @@ class Ladder:
 
     def said(self) -> tuple[str, ...]:
         """The remarks since it was asked last."""
-        remarks, self.remarks = tuple(self.remarks), []
+        remarks, self._remarks = tuple(self._remarks), []
         return remarks
 
 

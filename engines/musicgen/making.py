@@ -13,9 +13,13 @@ from engines.musicgen.bars import AFTER_S, Reach, sound_of, stretched_bar
 from engines.musicgen.delay import Codes
 from engines.musicgen.generator import Generator, Take
 from engines.musicgen.grid import STRETCH_MAX, Lie, best_lie
+from engines.musicgen.ladder import Work
 from engines.musicgen.memory import Desk, Stream
 from engines.musicgen.sampling import Settings
 from engines.stretch import CONTEXT_S
+
+AGAIN_S = 2.0
+"""Of a stream that was made without guidance so much is heard again, with the text and without, when it comes back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +71,18 @@ class Maker:
 
     def __init__(self, desk: Desk, context: int, now_s: Callable[[], float]) -> None:
         self.desk, self.context = desk, context
+        self.again = min(context, round(AGAIN_S * desk.model.shape.frame_rate_hz))
         self.reach = Reach(desk.model.shape)
         self._now_s = now_s
 
-    def steps(self, stream: Stream, place: int, span: Span) -> tuple[int, int]:
-        """Steps that a span takes, and frames of codes that become sound, of each take."""
+    def work(self, stream: Stream, place: int, span: Span) -> Work:
+        """What a span takes."""
         shape = self.desk.model.shape
         most = span.most(shape.rate_hz)
         frames = most // shape.hop + shape.left + shape.right
-        return max(0, self.reach.columns(place + most) - stream.reached), frames
+        steps = max(0, self.reach.columns(place + most) - stream.reached)
+        again = 0 if stream.guided else min(self.again, stream.columns.shape[1])
+        return Work(span.wanted / shape.rate_hz, steps, frames, again)
 
     def made(
         self, stream: Stream, place: int, span: Span, takes: Sequence[Take], settings: Settings, *,
@@ -83,6 +90,8 @@ class Maker:
     ) -> tuple[Made | None, Spent]:  # fmt: skip
         """A span from sample `place` on; nothing where it is not made by `due_s` of the clock."""
         shape, began_s = self.desk.model.shape, self._now_s()
+        if settings.guidance != 1.0 and not stream.guided:
+            stream = stream.cut(self.again, shape.vocabulary, shape.delays)
         generator = self.desk.opened(stream, takes, settings, steer_both)
         until = place + span.most(shape.rate_hz)
         generator, columns, steps = self._stepped(generator, self.reach.columns(until), due_s)

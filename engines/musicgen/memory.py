@@ -52,6 +52,11 @@ class Stream:
     memory: tuple[Remembered, ...] = ()
 
     @property
+    def guided(self) -> bool:
+        """Whether it is remembered without the text as well, as guidance asks."""
+        return all(each.rows == 2 for each in self.memory)
+
+    @property
     def reached(self) -> int:
         """Columns that there are, with those before."""
         return self.before + len(self.columns[0])

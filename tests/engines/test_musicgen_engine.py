@@ -24,7 +24,7 @@ from engines.musicgen.direction import About, Direction, write_direction
 from engines.musicgen.engine import MusicgenEngine
 from engines.musicgen.grid import best_lie, onset_strength
 from engines.musicgen.keys import Ramp, Touch, concepts_held, levels_after
-from engines.musicgen.ladder import FROZEN, Ladder, Rung
+from engines.musicgen.ladder import FROZEN, Ladder, Rung, Work
 from engines.musicgen.state import Clock, SoundState
 from engines.parameter import Parameters, Value
 
@@ -395,24 +395,49 @@ def test_a_seam_is_faded_over() -> None:
 
 
 def test_candidates_go_first_then_guidance_then_all_and_come_back() -> None:
-    ladder, all_of_it = Ladder(), Rung(4, True)
-    ladder.took(all_of_it, 100, 8.0, 100, 0.0)  # 10 ms a row
-    ways = [ladder.chosen(all_of_it, left_s, 100, 100) for left_s in (10.0, 9.0, 5.0, 2.5, 1.3, 1.0, 5.0, 11.9, 15.0)]
-    assert ways == [Rung(4, True), Rung(2, True), Rung(2, True), Rung(1, True), Rung(1, False), FROZEN, Rung(1, True),
-                    Rung(2, True), Rung(4, True)]  # fmt: skip
-    said = ladder.said()
-    assert said == (
+    ladder, wanted, work = Ladder(), Rung(4, True), Work(2.0, 100, 100)
+    ladder.took(wanted, 100, 8.0, 100, 0.0)  # 10 ms a row
+    ways = [ladder.chosen(wanted, left_s, work) for left_s in (10.0, 9.0, 5.0, 2.5, 1.3, 1.0)]
+    assert ways == [Rung(4, True), Rung(2, True), Rung(2, True), Rung(1, True), Rung(1, False), FROZEN]
+    assert ladder.said() == (
         "too slow for 4 candidates: 2", "too slow for 4 candidates: 1", "too slow: one candidate, without guidance",
-        "too slow: what sounded last is repeated", "too slow for 4 candidates: 1", "too slow for 4 candidates: 2",
-        "there is time again for all that is asked",
+        "too slow: what sounded last is repeated",
     )  # fmt: skip
+    ways = [ladder.chosen(wanted, left_s, work) for left_s in (5.0, 11.9, 15.0)]
+    assert ways == [Rung(1, True), Rung(2, True), Rung(4, True)]
     assert not ladder.said()
+    assert ladder.chosen(wanted, 15.0, work) == wanted
+    assert ladder.said() == ("there is time again for all that is asked",)
+
+
+def test_what_has_to_be_heard_again_for_guidance_counts() -> None:
+    ladder, wanted = Ladder(), Rung(1, True)
+    ladder.took(wanted, 100, 1.0, 100, 0.0)
+    assert ladder.chosen(wanted, 1.3, Work(2.0, 100, 100)) == wanted
+    assert ladder.chosen(wanted, 1.3, Work(2.0, 100, 100, heard=100)) == Rung(1, False)
+
+
+def test_guidance_that_comes_back_hears_the_last_seconds_again(engine: MusicgenEngine) -> None:
+    """It is the same stream: what was decided without guidance sounds on, and no sample is missing."""
+    requests = [*spans(engine, 6, 1920, values={"guidance": 1.0}), asked(engine, 6 * 1920, 1920)]
+    parts = list(played(engine, requests))
+    before, after = parts[-2][1].stream, parts[-1][1].stream
+    assert (before.guided, after.guided) == (False, True)
+    assert after.columns.shape[1] < before.columns.shape[1]
+    shared = after.before + 4  # of a frame whose first codes were cut off, all are
+    np.testing.assert_array_equal(
+        before.columns[:, shared - before.before :],
+        after.columns[:, shared - after.before : before.reached - after.before],
+    )
+    np.testing.assert_array_equal(
+        parts[-1][0], next(played(engine, requests[-1:], parts[-2][1]))[0]
+    )  # and can be asked for again
 
 
 def test_a_machine_that_was_too_slow_once_is_tried_again() -> None:
-    ladder = Ladder()
+    ladder, work = Ladder(), Work(2.0, 100, 100)
     ladder.took(Rung(1, True), 100, 30.0, 100, 0.0)
-    ways = [ladder.chosen(Rung(1, True), 2.0, 100, 100) for _ in range(30)]
+    ways = [ladder.chosen(Rung(1, True), 2.0, work) for _ in range(30)]
     assert ways[0] == FROZEN
     assert ways[-1] != FROZEN
 
@@ -426,7 +451,7 @@ def test_where_there_is_no_time_what_sounded_is_repeated_and_said_once(bundle: B
     np.testing.assert_array_equal(first[edge:-edge], again[edge:-edge])
     np.testing.assert_array_equal(first[edge:-edge], third[edge:-edge])
     assert not np.array_equal(new[edge:], first[edge:])
-    assert engine.said() == ("too slow: what sounded last is repeated", "there is time again for all that is asked")
+    assert engine.said() == ("too slow: what sounded last is repeated",)
     assert not next(played(engine, [asked(engine, time_left_s=0.0)]))[0].any()
 
 
