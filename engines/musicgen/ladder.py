@@ -13,7 +13,7 @@ FULL, SAFE = 0.85, 0.6
 RISE, FALL = 0.6, 0.15
 """Share of the newest measurement in what is known: of one that is dearer, and of one that is not. Late is worse."""
 
-FORGET, FORGET_S = 0.9, 2.0
+FORGET, FORGET_S = 0.8, 2.0
 """Of what a step is thought to cost so much is left after so long without time: then it is tried again."""
 
 CALM = 4
