@@ -13,16 +13,17 @@ from typing import Any
 
 from bridge.child import Child
 from bridge.messages.worker import Failed, FromWorker, Generate, Load, Made, WorkerReady
+from bridge.players.grid import BarGrid
+from bridge.players.spans import Spans
 from engines.engine import Request
 from engines.errors import SidemanError
-from engines.music import Meter
 from engines.parameter import Parameters
 
 START_S = 10.0
 
 
 async def bar_times(load: Load, bars: int) -> list[float]:
-    """Seconds from asking a worker for a bar until it is there, of so many bars.
+    """Seconds from asking a worker for a bar, or a span, until it is there, of so many.
 
     Raises SidemanError if the worker does not start or cannot make one.
     """
@@ -53,6 +54,7 @@ class FlatOut:
     def __init__(self, load: Load) -> None:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._load = load
+        self._spans = Spans(BarGrid(load.meter), load.chunk)
         self._bars = 0
         self._asked_s = 0.0
         self._took_s: list[float] = []
@@ -102,10 +104,10 @@ class FlatOut:
                 future.set_exception(SidemanError(reason))
 
     def _ask(self) -> None:
-        meter = Meter()
+        span = self._spans.span(self._bars)
         request = Request(
-            bar=self._bars, start_tick=self._bars * meter.bar_ticks, length_ticks=meter.bar_ticks, meter=meter,
-            tempo_bpm=120.0, parameters=self._values,
+            bar=span.number, start_tick=span.start_tick, length_ticks=span.length_ticks, meter=span.meter,
+            tempo_bpm=self._load.tempo_mbpm / 1000, parameters=self._values,
         )  # fmt: skip
         self._asked_s = time.perf_counter()
         self._child.send(Generate(self._bars + 1, self._bars, request))

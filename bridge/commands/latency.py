@@ -83,7 +83,7 @@ def measured(set_: Set, bars: int) -> Iterator[tuple[str, Parts | str]]:
 
     for name, player in set_.players.items():
         try:
-            bar_p99_ms = _bar_p99_ms(player, bars)
+            bar_p99_ms = _bar_p99_ms(player, set_, bars)
         except SidemanError as error:
             yield name, str(error)
             continue
@@ -96,15 +96,19 @@ def measured(set_: Set, bars: int) -> Iterator[tuple[str, Parts | str]]:
             yield f"{name} {text}", Parts(MARGIN_S * 1000, bar_p99_ms, *found, compensation_ms)
 
 
-def _bar_p99_ms(player: PlayerSet, bars: int) -> float:
-    """How long the player's engine takes for a bar in a worker, there and back."""
+def _bar_p99_ms(player: PlayerSet, set_: Set, bars: int) -> float:
+    """How long the player's engine takes for a bar, or a span of its chunk, in a worker, there and back."""
     from bridge.commands.figures import percentile
     from bridge.commands.flat_out import bar_times
     from bridge.messages.worker import Load
     from engines.bundle import find
 
     bundle = str(find(player.bundle)) if player.bundle else ""
-    return percentile(asyncio.run(bar_times(Load(player.engine, bundle, player.runtime, SEED), bars)), 99) * 1000
+    tempo_mbpm = round(set_.tempo_bpm * 1000)
+    load = Load(
+        player.engine, bundle, player.runtime, SEED, chunk=player.chunk, meter=set_.meter, tempo_mbpm=tempo_mbpm
+    )
+    return percentile(asyncio.run(bar_times(load, bars)), 99) * 1000
 
 
 def _outputs(name: str, player: PlayerSet) -> Iterator[tuple[str, tuple[float, float] | str]]:
