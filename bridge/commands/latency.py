@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from bridge.stage.rack import Rack
 from engines.errors import SidemanError
 
 CLIENT_NAME = "sideman latency"
+LOOPS_KEPT = 4
 SEED = 1
 SIXTEENTHS_A_BEAT = 4
 COLUMNS = ("planning", "bar p99", "queue", "device", "compens.", "sum", "sixteenths")
@@ -105,10 +107,11 @@ def _bar_p99_ms(player: PlayerSet, set_: Set, bars: int) -> float:
 
     bundle = str(find(player.bundle)) if player.bundle else ""
     tempo_mbpm = round(set_.tempo_bpm * 1000)
-    load = Load(
-        player.engine, bundle, player.runtime, SEED, chunk=player.chunk, meter=set_.meter, tempo_mbpm=tempo_mbpm
-    )
-    return percentile(asyncio.run(bar_times(load, bars)), 99) * 1000
+    with tempfile.TemporaryDirectory() as folder:  # for the bars of a player of sound
+        load = Load(
+            player.engine, bundle, player.runtime, SEED, folder, LOOPS_KEPT, player.chunk, set_.meter, tempo_mbpm
+        )
+        return percentile(asyncio.run(bar_times(load, bars)), 99) * 1000
 
 
 def _outputs(name: str, player: PlayerSet) -> Iterator[tuple[str, tuple[float, float] | str]]:
