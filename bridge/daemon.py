@@ -52,9 +52,10 @@ from bridge.players.band import Band
 from bridge.players.grid import BarSpan, Song
 from bridge.players.player import Player
 from bridge.players.policy import BarReport
+from bridge.players.whole import shown
 from bridge.set import Set
 from bridge.terminal.keyboard import Keyboard
-from bridge.terminal.view import ShownBar, View
+from bridge.terminal.view import View
 from engines.errors import SidemanError
 from engines.music import Meter, Phrase
 
@@ -287,20 +288,7 @@ class Daemon:
         self.osc.broadcast(f"{ROOT}/{report.player}/state", player.state())
         whole = player.whole.add(report)
         if whole is not None:
-            response_ms, _, _, responses = player.planner.response.figures_ms()
-            self._view.bar(
-                ShownBar(
-                    player=whole.player,
-                    bar=whole.span.number,
-                    meter=whole.span.meter,
-                    tempo_bpm=self.song.tempo_bpm,
-                    notes=whole.phrase.notes,
-                    outcome=whole.outcome,
-                    headroom=whole.headroom,
-                    counts=whole.counters.counts(),
-                    response_ms=response_ms if responses else None,
-                )
-            )
+            self._view.bar(shown(whole, self.song.tempo_bpm, player.planner.response))
 
     def on_message(self, text: str) -> None:
         """One line for people."""

@@ -8,7 +8,8 @@ from msgspec import structs
 
 from bridge.players.grid import BarGrid
 from bridge.players.policy import BarReport
-from bridge.terminal.view import WANTED
+from bridge.players.response import Response
+from bridge.terminal.view import WANTED, ShownBar
 from engines.music import Note, Phrase
 
 
@@ -38,3 +39,19 @@ class Whole:
         phrase = Phrase.of(bar.length_ticks, self._notes)
         worst = self._worst
         return replace(report, span=bar, phrase=phrase, outcome=worst.outcome, headroom=worst.headroom)
+
+
+def shown(whole: BarReport, tempo_bpm: float, response: Response) -> ShownBar:
+    """A bar as the view shows it."""
+    last_ms, _, _, changes = response.figures_ms()
+    return ShownBar(
+        player=whole.player,
+        bar=whole.span.number,
+        meter=whole.span.meter,
+        tempo_bpm=tempo_bpm,
+        notes=whole.phrase.notes,
+        outcome=whole.outcome,
+        headroom=whole.headroom,
+        counts=whole.counters.counts(),
+        response_ms=last_ms if changes else None,
+    )

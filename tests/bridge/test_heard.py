@@ -6,7 +6,8 @@ from typing import Any
 
 from bridge.messages.stage import Event, PlayerSetup
 from bridge.stage.midi.alsa import listeners
-from bridge.stage.outputs.audio import AudioOutput, Target
+from bridge.stage.outputs.audio import AudioOutput
+from bridge.stage.outputs.target import Target
 from bridge.stage.rack import Rack
 
 CLIENTS = """\

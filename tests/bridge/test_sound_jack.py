@@ -13,7 +13,8 @@ import pytest
 from bridge.messages.message import Trouble
 from bridge.messages.sound import SoundStatus
 from bridge.messages.stage import Connections, Event, Piece, PlayerSetup, PortChanged
-from bridge.stage.outputs.audio import AudioOutput, Target
+from bridge.stage.outputs.audio import AudioOutput
+from bridge.stage.outputs.target import Target
 from bridge.stage.rack import Rack
 from bridge.testing import until
 from engines.errors import SidemanError

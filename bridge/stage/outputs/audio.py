@@ -9,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import time
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from bridge.channel import Channel, ChannelClosedError, module_command, pair
 from bridge.messages.message import Message
@@ -29,14 +27,12 @@ from bridge.messages.sound import (
 from bridge.messages.stage import EpochStarted, Event, Piece, PlayerSetup, Stopped
 from bridge.sound.desk import BLOCK, CALLBACKS, ERROR_NS, LATE_FRAMES, PPB, STARVATIONS, STARVED_FRAMES, WRITTEN, XRUNS
 from bridge.stage.outputs.sound_device import LEAD_MAX_NS, Leavers, SoundDevice, inheriting
+from bridge.stage.outputs.target import Target
 from bridge.stage.rack import Rack
 from bridge.timing.timeline import TempoMap
 from engines.errors import SidemanError
 from engines.music import LoopFile
 from engines.notes.roles import CHANNELS
-
-UNHEARD = "unheard"
-"""The target for the default device, silent while the player's MIDI goes to something (`sideman live`'s own choice)."""
 
 SETTLE_S = 3.0
 RETRY_NS = 1_000_000_000
@@ -49,36 +45,6 @@ QUIET_NS = 10_000_000_000
 
 PIECES_TOLD = 16
 """Of the timeline, to a renderer that is started in the middle."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What stands behind `audio:`. font: a sound font's path; finish: loops are not stretched when the tempo turns."""
-
-    device: str = ""
-    font: str = ""
-    finish: bool = False
-    unheard: bool = False
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read a target. Raises SidemanError for words that mean nothing here, or a font that is not there."""
-        if text.startswith("font:"):
-            text = f"+{text}"
-        device, *words = text.split("+")
-        target = cls(unheard=True) if device == UNHEARD else cls(device)
-        for word in words:
-            key, _, value = word.partition(":")
-            if key == "font" and value:
-                path = Path(value).expanduser()
-                if not path.is_file():
-                    raise SidemanError(f"there is no sound font {value!r}")
-                target = replace(target, font=str(path.absolute()))
-            elif word == "finish":
-                target = replace(target, finish=True)
-            else:
-                raise SidemanError(f"audio:{text}: {word!r} means nothing; it takes +font:FILE.sf2 and +finish")
-        return target
 
 
 class AudioOutput:
@@ -271,8 +237,9 @@ class AudioOutput:
         desk = device.desk
         if not desk or not desk.words[CALLBACKS] or now_ns < self._next_status_ns:
             return []
-        words = (STARVATIONS, STARVED_FRAMES, LATE_FRAMES)
-        starvations, starved, late = (desk.strip(self._strip, word) for word in words)
+        starvations, starved, late = (
+            desk.strip(self._strip, word) for word in (STARVATIONS, STARVED_FRAMES, LATE_FRAMES)
+        )
         counters = (desk.words[XRUNS], starvations, starved, late)
         if counters == self._counters and now_ns < self._next_status_ns + QUIET_NS:
             return []
