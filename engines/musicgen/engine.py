@@ -21,6 +21,7 @@ from engines.music import TICKS_PER_BEAT
 from engines.musicgen.bars import Round, ended, faded
 from engines.musicgen.faders import BundleFader, faders_of
 from engines.musicgen.generator import Take
+from engines.musicgen.grid import STRETCH_MAX
 from engines.musicgen.hands import Hands
 from engines.musicgen.keys import Touch, levels_after
 from engines.musicgen.ladder import FROZEN, Ladder, Rung
@@ -38,8 +39,9 @@ from engines.stretch import stretched
 WINDOW_S = 18.0
 """Of the stream, the decoder keeps so much at most before it is cut to its last seconds."""
 
-ALIGNED_S = 12.0
-"""A bar that is longer is not brought onto the beat."""
+ALIGNED = 0.5
+"""Of the seconds that a stream is cut to: a bar for which more has to be made than is played is not brought onto the
+beat."""
 
 FADE_S, SHORT_FADE_S = 0.04, 0.01
 """Of a bar's seams, and of shorter spans', where what follows is not what would have."""
@@ -217,10 +219,13 @@ class MusicgenEngine:
         wanted = frames_in(request.length_ticks, request.tempo_bpm, rate)
         if not _whole_bar(request):
             return Span(wanted, round(SHORT_FADE_S * rate))
-        align = bool(request.parameters["align"]) and wanted <= ALIGNED_S * rate
-        fresh = align and not state.place and not len(state.recent)
+        fresh = not state.place and not len(state.recent)
         beat = frames_in(request.meter.felt_beat_ticks, request.tempo_bpm, rate) if fresh else 0
-        return Span(wanted, round(FADE_S * rate), (request.meter, request.length_ticks), align, beat)
+        room = 2 * STRETCH_MAX * wanted + beat <= ALIGNED * self._context * self.model.shape.hop
+        align = bool(request.parameters["align"]) and room
+        return Span(
+            wanted, round(FADE_S * rate), (request.meter, request.length_ticks), align, beat if align else 0
+        )  # fmt: skip
 
     def _warn(self, troubles: list[str]) -> None:
         """Remark, once, that what is asked is held down."""
