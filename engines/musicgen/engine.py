@@ -154,6 +154,9 @@ class MusicgenEngine:
         wanted = Rung(int(values["candidates"]) if span.grid else 1, guidance != 1.0)
         work = self._maker.work(state.stream, state.place, span)
         way = self._ladder.chosen(wanted, left_s, work)
+        if way != FROZEN and state.due and state.renewal is not None and not state.renewal.ready(left_s):
+            self._ladder.froze(work)
+            way = FROZEN
         if way == FROZEN:
             return self._frozen(state, span)
         settings = Settings(float(values["temperature"]), int(values["top_k"]), 1.0, guidance if way.guided else 1.0)

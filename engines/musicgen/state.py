@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from engines.audio import Frames
+from engines.errors import SidemanError
 from engines.musicgen.bars import Round
 from engines.musicgen.keys import Levels
 from engines.musicgen.memory import Stream
@@ -36,22 +38,22 @@ class Renewal:
     def __init__(self, make: Callable[[], Stream]) -> None:
         self._make = make
         self._made: Stream | None = None
-        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def stream(self) -> Stream:
-        """The stream, waiting for it if need be. Raises what kept it from being made."""
+    def ready(self, wait_s: float) -> bool:
+        """Whether it is made by then."""
+        self._thread.join(min(wait_s, threading.TIMEOUT_MAX))
+        return not self._thread.is_alive()
+
+    def stream(self) -> Stream | None:
+        """The stream, waiting for it if need be; None if it could not be made as it was steered."""
         self._thread.join()
-        if self._made is None:
-            raise self._error or RuntimeError("a renewed stream was not made")
         return self._made
 
     def _run(self) -> None:
-        try:
+        with contextlib.suppress(SidemanError):  # then the old one is cut when it has to be, as it is steered by then
             self._made = self._make()
-        except Exception as error:  # told where it is waited for
-            self._error = error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,8 +80,8 @@ class SoundState:
 
     def onward(self) -> Stream:
         """The stream that is gone on from."""
-        if self.renewal is None or not self.due:
+        base = self.renewal.stream() if self.renewal is not None and self.due else None
+        if base is None:
             return self.stream
-        base = self.renewal.stream()
         since = self.stream.columns[:, base.reached - self.stream.before :]
         return replace(base, columns=np.concatenate([base.columns, since], axis=1))

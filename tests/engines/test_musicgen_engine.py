@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from engines.musicgen.engine import MusicgenEngine
 from engines.musicgen.grid import best_lie, onset_strength
 from engines.musicgen.keys import Ramp, Touch, concepts_held, levels_after
 from engines.musicgen.ladder import FROZEN, Ladder, Rung, Work
-from engines.musicgen.state import Clock, SoundState
+from engines.musicgen.memory import Stream
+from engines.musicgen.state import Clock, Renewal, SoundState
 from engines.parameter import Parameters, Value
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
@@ -190,6 +192,14 @@ def test_a_bar_longer_than_all_positions_is_made(bundle: Bundle) -> None:
     assert state.stream.before > 0
     assert rms(frames[-RATE:]) > 0.01
     assert not np.array_equal(frames, more)
+
+
+def test_a_renewal_that_fails_leaves_the_old_stream(engine: MusicgenEngine) -> None:
+    def fail() -> Stream:
+        raise SidemanError("the model says numbers that are not finite")
+
+    state = replace(engine.start(3), renewal=Renewal(fail), due=True)
+    assert state.onward() is state.stream
 
 
 # States
