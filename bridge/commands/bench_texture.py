@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -103,13 +104,12 @@ def _chunks(model: MusicgenModel, steering: Steering, text: str, frames: int, ch
 
 
 def _memory_mb() -> float | None:
-    """The most that this process had in memory at once."""
+    """The most that this process had in memory at once; None where it cannot be told."""
     try:
-        import resource
-    except ImportError:  # Windows has none
+        lines = Path("/proc/self/status").read_text().splitlines()  # getrusage counts who started us as well
+    except OSError:
         return None
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    return next((int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmHWM:")), None)
 
 
 def main() -> None:
