@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -17,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from engines.errors import SidemanError
 from offline.hparams import HPARAMS
-from offline.knobs import changed
 from offline.musicgen.codec.checkpoint import publish
 from offline.musicgen.codec.config import PRESETS, CodecConfig, read_hparams, write_hparams
+from offline.train_command import add_options, config_of, folder_of, interrupted
 from offline.trainer import BEST, MAY_CHANGE, Interrupted, Task, Trainer, TrainerConfig, choose_device
 
 if TYPE_CHECKING:
@@ -36,31 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `sideman train codec`."""
     parser.add_argument("dataset", type=Path, metavar="DATASET", help="a folder from prepare musicgen")
     parser.add_argument("--preset", default=DEFAULT, metavar="NAME", help=f"{', '.join(PRESETS)} [{DEFAULT}]")
-    parser.add_argument("-o", "--output", type=Path, metavar="RUN", help="folder of the run [runs/codec/TIME]")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps [auto]")
-    parser.add_argument("--resume", action="store_true", help="go on with the training in the folder of -o")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a knob; may be repeated"
-    )
+    add_options(parser, "codec")
 
 
 def run(args: argparse.Namespace) -> int:
     """Train; 130 after Ctrl-C. Raises SidemanError for a mistake."""
-    if args.preset not in PRESETS:
-        raise SidemanError(f"there is no preset {args.preset}: {', '.join(PRESETS)}")
-    if args.resume and args.output is None:
-        raise SidemanError("--resume needs -o, the folder of the training to go on with")
-    folder = args.output or Path("runs") / "codec" / time.strftime("%Y%m%d_%H%M%S")
-    config = changed(PRESETS[args.preset], args.set)
+    folder = folder_of(args, "codec")
+    config = config_of(args, PRESETS, args.preset)
     try:
         train(args.dataset, config, folder, args.device, args.resume)
     except Interrupted:
         if (folder / BEST).is_file():
             publish(folder)
-        settings = " ".join(f"--set {setting}" for setting in args.set)
-        again = f"sideman train codec {args.dataset} --preset {args.preset} {settings} --resume -o {folder}"
-        print(f"\ninterrupted, and saved; go on with: {' '.join(again.split())}", file=sys.stderr)
-        return 130
+        return interrupted(args, folder, "codec", args.dataset)
     print(f"{folder / 'model'}: trained; judge it with: sideman evaluate codec {args.dataset} --codec {folder}")
     return 0
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from engines.errors import SidemanError
 from offline.hparams import HPARAMS
-from offline.knobs import changed
 from offline.licences import SYNTHESISED
 from offline.musicgen.decoder.checkpoint import CODEC, publish
 from offline.musicgen.decoder.config import PRESETS, DecoderConfig, read_hparams, write_hparams
 from offline.musicgen.decoder.data import Cuts, Example, Form, examples_of
 from offline.musicgen.decoder.text import Piece, pieces_of, tokenizer_of
+from offline.train_command import add_options, config_of, folder_of, interrupted
 from offline.trainer import BEST, MAY_CHANGE, Interrupted, Task, Trainer, TrainerConfig, choose_device
 
 if TYPE_CHECKING:
@@ -47,34 +46,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a run of train codec, or a folder for from_pretrained",
     )
     parser.add_argument("--preset", default=DEFAULT, metavar="NAME", help=f"{', '.join(PRESETS)} [{DEFAULT}]")
-    parser.add_argument("-o", "--output", type=Path, metavar="RUN", help="folder of the run [runs/musicgen/TIME]")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps [auto]")
-    parser.add_argument("--resume", action="store_true", help="go on with the training in the folder of -o")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a knob; may be repeated"
-    )
+    add_options(parser, "musicgen")
 
 
 def run(args: argparse.Namespace) -> int:
     """Train; 130 after Ctrl-C. Raises SidemanError for a mistake."""
-    if args.preset not in PRESETS:
-        raise SidemanError(f"there is no preset {args.preset}: {', '.join(PRESETS)}")
-    if args.resume and args.output is None:
-        raise SidemanError("--resume needs -o, the folder of the training to go on with")
-    folder = args.output or Path("runs") / "musicgen" / time.strftime("%Y%m%d_%H%M%S")
-    config = changed(PRESETS[args.preset], args.set)
+    folder = folder_of(args, "musicgen")
+    config = config_of(args, PRESETS, args.preset)
     data = " ".join(map(str, args.dataset))
     try:
         train(args.dataset, args.codec, config, folder, args.device, args.resume)
     except Interrupted:
         if (folder / BEST).is_file():
             publish(folder)
-        settings = " ".join(f"--set {setting}" for setting in args.set)
-        again = (
-            f"sideman train musicgen {data} --codec {args.codec} --preset {args.preset} {settings} --resume -o {folder}"
-        )
-        print(f"\ninterrupted, and saved; go on with: {' '.join(again.split())}", file=sys.stderr)
-        return 130
+        return interrupted(args, folder, "musicgen", data, "--codec", args.codec)
     print(f"{folder / 'model'}: trained; judge it with: sideman evaluate musicgen {folder} --data {data}")
     return 0
 
