@@ -266,6 +266,7 @@ def test_words_are_pieces_and_texts_vary() -> None:
         "120 bpm",
     }
     assert varied("jazz, piano", 0.0, rng) == "jazz, piano"
+    assert {varied("an A#4 piano note", 0.0, rng) for _ in range(20)} == {"an A#4 piano note", "an A# piano note"}
     noisy, _ = numbers_of(tokenizer, ["jazz, piano and bass"] * 200, 0.25, rng)
     assert 0.15 < (noisy[:, :-1] == UNKNOWN).mean() < 0.35
     assert (noisy[:, -1] == 1).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -19,6 +20,9 @@ SPACE = "\u2581"
 MOST_WORDS = 32_000
 LONGEST = 128
 """Tokens of a prompt that are read."""
+
+NOTE = re.compile(r"\b([A-G]#?)[0-9]\b")
+"""With its octave, as "C#4"."""
 
 
 def pieces_of(prompts: Iterable[str]) -> tuple[Piece, ...]:
@@ -52,11 +56,13 @@ def tokenizer_of(pieces: Sequence[Piece]) -> Any:
 def varied(prompt: str, forget: float, rng: np.random.Generator) -> str:
     """The prompt without some of its parts (what is between commas), each left out with the chance `forget`.
 
-    One part always stays, and they keep their order: what comes first is what the others are about.
+    One part always stays, and they keep their order: what comes first is what the others are about. Every other time
+    notes are named without their octave: so they are in the prompts of chords, scales and songs.
     """
     parts = prompt.split(", ")
     kept = [part for part in parts if rng.random() >= forget] or [parts[int(rng.integers(len(parts)))]]
-    return ", ".join(kept)
+    text = ", ".join(kept)
+    return NOTE.sub(r"\1", text) if rng.random() < 0.5 else text
 
 
 def numbers_of(
