@@ -102,8 +102,11 @@ class Bundle:
         common = set.intersection(*sets) if sets else set()
         return tuple(v for v in ("int4", "int8", "fp32", "torchscript") if v in common)
 
-    def graph(self, name: str, variant: str = "auto", threads: int = 1) -> Graph:
-        """Open a graph. "auto" takes the quickest ONNX variant. Raises BundleError if the bundle has none such."""
+    def graph(self, name: str, variant: str = "auto", threads: int = 1, device: str = "cpu") -> Graph:
+        """Open a graph. "auto" takes the quickest ONNX variant; device: of TorchScript, see open_graph.
+
+        Raises BundleError if the bundle has none such.
+        """
         entry = self.manifest.graphs.get(name)
         if entry is None:
             raise BundleError(f"{self.path} has no graph {name}; export the bundle again")
@@ -114,7 +117,7 @@ class Bundle:
             raise BundleError(f"{self.path} has no {variant} variant of {name}; it has {has}")
         inputs = tuple(tensor.name for tensor in entry.inputs)
         outputs = tuple(tensor.name for tensor in entry.outputs)
-        return open_graph(self.path / entry.files[variant], inputs, outputs, threads)
+        return open_graph(self.path / entry.files[variant], inputs, outputs, threads, device)
 
 
 def manifest_of(path: Path) -> Manifest:

@@ -83,16 +83,21 @@ def onnx_attention(
 def torch_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, kept: Kept
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The same in PyTorch's own operations, for TorchScript; it looks at the whole buffer."""
+    """The same in PyTorch's own operations, for TorchScript; it looks at the whole buffer, and writes into it.
+
+    A trace would keep the device that arange was told as a constant, so positions are counted by cumsum.
+    """
     import torch
     from torch.nn import functional
 
     keys, values, _, total = kept
     shared = query.shape[2] // key.shape[2]
-    slots = total.long() - query.shape[1] + torch.arange(query.shape[1], device=query.device)
-    keys = keys.index_copy(2, slots, key.transpose(1, 2))
-    values = values.index_copy(2, slots, value.transpose(1, 2))
-    heard = torch.arange(keys.shape[2], device=query.device)[None, :] <= slots[:, None]
+    new = torch.ones_like(query[0, :, 0, 0], dtype=torch.int64).cumsum(0) - 1
+    slots = total.long() - query.shape[1] + new
+    keys[:, :, slots] = key.transpose(1, 2).type_as(keys)  # of index_copy Apple's MPS has had none
+    values[:, :, slots] = value.transpose(1, 2).type_as(values)
+    places = torch.ones_like(keys[0, 0, :, 0], dtype=torch.int64).cumsum(0) - 1
+    heard = places[None, :] <= slots[:, None]
     mixed = functional.scaled_dot_product_attention(
         query.transpose(1, 2), keys.repeat_interleave(shared, 1), values.repeat_interleave(shared, 1), attn_mask=heard
     )

@@ -146,7 +146,7 @@ def _timed(graph: GraphSubject, opened: Any) -> dict[str, float]:
     inputs = {t.name: np.zeros([1 if size == -1 else size for size in t.shape], t.dtype) for t in graph.inputs}
     context = Context(opened, graph.inputs) if TOTAL in inputs else None
     if context is not None:
-        inputs = {name: array for name, array in inputs.items() if name not in (LAST, TOTAL, *context.buffers)}
+        inputs = {name: array for name, array in inputs.items() if name not in (LAST, TOTAL, *context.names)}
     spent_ms = []
     for _ in range(TIMED_STEPS):
         start_ns = time.perf_counter_ns()

@@ -33,7 +33,7 @@ def write_script(decoder: Any, shape: Shape, path: Path) -> None:
         dims = [sizes.pop(0) if size == -1 else size for size in each.shape]
         full = {"last": COLUMNS - 1, "total": COLUMNS}.get(each.name, 0)
         shown.append(torch.full(dims, full, dtype=getattr(torch, each.dtype)))
-    script(Step(decoder), shown, path)
+    script(Step(decoder), shown, path, frozen=False)
 
 
 class Step(nn.Module):
@@ -46,16 +46,15 @@ class Step(nn.Module):
         self.heads = decoder.lm_heads
         half = decoder.config.hidden_size // 2
         turns = torch.exp(torch.arange(half, dtype=torch.int64).float() * -(math.log(10000) / (half - 1)))
-        self.register_buffer("turns", turns)
+        self.turns = turns  # a constant of the trace: in bfloat16 positions would be blurred
 
     def forward(  # noqa: PLR0917  # the graph's inputs, in order
         self, codes: Tensor, position: Tensor, steer: Tensor, heard: Tensor, last: Tensor, total: Tensor, *kept: Tensor
     ) -> tuple[Tensor, ...]:
         """See engines.musicgen.shape.step_inputs; kept: the buffers, then the text's keys and values."""
         x = torch.stack([table(codes[..., book]) for book, table in enumerate(self.tables)]).sum(0)
-        turns: Any = self.turns
-        angle = position[:, None].float() * turns[None]
-        x = x + torch.cat([torch.cos(angle), torch.sin(angle)], -1)
+        angle = position[:, None].float() * self.turns[None]
+        x = x + torch.cat([torch.cos(angle), torch.sin(angle)], -1).type_as(x)
         own, text = kept[: 2 * len(self.layers)], kept[2 * len(self.layers) :]
         new: list[Tensor] = []
         for number, layer in enumerate(self.layers):

@@ -149,8 +149,8 @@ class _Watched(Bundle):
 
     calls: list[_Call] = field(default_factory=list)
 
-    def graph(self, name: str, variant: str = "auto", threads: int = 1) -> Graph:
-        inner = Bundle.graph(self, name, variant, threads)
+    def graph(self, name: str, variant: str = "auto", threads: int = 1, device: str = "cpu") -> Graph:
+        inner = Bundle.graph(self, name, variant, threads, device)
         buffers = sum(is_buffer(each.name) for each in self.manifest.graphs[name].inputs)
 
         def watched(**inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 
-def from_torch(module: Any, example: Sequence[Any], path: Path) -> None:
+def from_torch(module: Any, example: Sequence[Any], path: Path, *, frozen: bool = True) -> None:
     """Trace a module whose forward takes the manifest's inputs in order and returns a tensor or a tuple of them.
 
-    example: its inputs; the traced module takes any batch.
+    example: its inputs; the traced module takes any batch
+    frozen: the weights are constants of the code. Those that are not can be made bfloat16 when the file is loaded.
     """
     import torch
 
@@ -28,5 +29,6 @@ def from_torch(module: Any, example: Sequence[Any], path: Path) -> None:
 
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit is deprecated, not gone
-        traced = torch.jit.freeze(torch.jit.trace(Whole().eval(), tuple(example)))  # type: ignore[no-untyped-call]
+        traced: Any = torch.jit.trace(Whole().eval(), tuple(example))  # type: ignore[no-untyped-call]
+        traced = torch.jit.freeze(traced) if frozen else traced
         torch.jit.save(traced, str(path))

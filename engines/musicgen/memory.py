@@ -104,8 +104,7 @@ class Desk:
         first = sum(each.count for each in known)
         rows = [take, take + len(generator.takes)] if generator.settings.guidance != 1.0 else [take]
         if heard > first:
-            buffers = generator.context.buffers.values()
-            known = (*known, Remembered(tuple(buffer[rows, :, first:heard] for buffer in buffers)))
+            known = (*known, Remembered(generator.context.read(first, heard, rows)))
         return replace(stream, columns=columns, before=generator.before, memory=known)
 
     def _laid(self, memory: tuple[Remembered, ...], takes: int, two: bool) -> Context:
@@ -119,10 +118,9 @@ class Desk:
         common = len(list(same))
         at = sum(each.count for each in memory[:common])
         for each in memory[common:]:
-            for buffer, array in zip(self._context.buffers.values(), each.arrays, strict=True):
-                buffer[:takes, :, at : at + each.count] = array[0]
-                if two:
-                    buffer[takes:, :, at : at + each.count] = array[1]
+            self._context.write(at, (array[:1] for array in each.arrays), slice(takes))
+            if two:
+                self._context.write(at, (array[1:] for array in each.arrays), slice(takes, None))
             at += each.count
         self._lies, self._context.length = memory, at
         return self._context

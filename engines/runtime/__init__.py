@@ -19,11 +19,14 @@ class Graph(Protocol):
         ...
 
 
-def open_graph(path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...], threads: int = 1) -> Graph:
+def open_graph(
+    path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...], threads: int = 1, device: str = "cpu"
+) -> Graph:
     """Open a graph file by its ending: .onnx, or .ts (TorchScript, whose loading runs its code).
 
-    inputs, outputs: names in the order of the manifest; threads: of ONNX Runtime. Raises BundleError if the file
-    cannot be run.
+    inputs, outputs: names in the order of the manifest; threads: of ONNX Runtime
+    device: of TorchScript, "auto" or another of torchscript.DEVICES; ONNX Runtime runs on the CPU
+    Raises BundleError if the file cannot be run, SidemanError without torch or the device.
     """
     if path.suffix == ".onnx":
         from engines.runtime.onnx import OnnxGraph
@@ -32,5 +35,5 @@ def open_graph(path: Path, inputs: tuple[str, ...], outputs: tuple[str, ...], th
     if path.suffix == ".ts":
         from engines.runtime.torchscript import TorchScriptGraph
 
-        return TorchScriptGraph(path, inputs)
+        return TorchScriptGraph(path, inputs, device)
     raise BundleError(f"{path.name} is no graph this version can run; it runs .onnx and .ts")

@@ -2,12 +2,12 @@
 
 A graph that keeps its context (export/attention.py) has inputs `key0`, `value0`, `key1`, ... of shape
 [B, key_heads, W, size], outputs of the same names with `_out` behind, and inputs `last` and `total` that say how full
-they are. In ONNX Runtime input and output are one piece of memory, written in place.
+they are. In ONNX Runtime and TorchScript input and output are one piece of memory, written in place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.runtime import Graph
+from engines.runtime.buffers import ALL, Arrays, Buffers
 
 if TYPE_CHECKING:
     from engines.bundle import Tensor
@@ -37,13 +38,12 @@ class Context:
 
     def __init__(self, graph: Graph, inputs: Iterable[Tensor], rows: int = 1) -> None:
         """inputs: the graph's, as in the manifest; rows: B."""
-        self.buffers: dict[str, NDArray[np.float32]] = {
-            each.name: np.zeros((rows, *each.shape[1:]), np.float32) for each in inputs if is_buffer(each.name)
-        }
-        self.window = next(iter(self.buffers.values())).shape[2]
+        shapes = {each.name: (rows, *each.shape[1:]) for each in inputs if is_buffer(each.name)}
+        self.names = tuple(shapes)
+        _, _, self.window, self.size = next(iter(shapes.values()))
         self.length = 0
         self._rows = rows
-        self._graph = bound(graph, self.buffers)
+        self._graph = bound(graph, {name: np.zeros(shape, np.float32) for name, shape in shapes.items()})
 
     def fix(self, **inputs: NDArray[Any]) -> None:
         """Inputs that stay as they are until they are fixed anew: they are not copied, and not given to hear."""
@@ -62,20 +62,25 @@ class Context:
 
     def drop(self, first: int, count: int) -> None:
         """Forget `count` positions from `first` on; what comes after moves up, in a fraction of a millisecond."""
-        end = self.length - count
-        for buffer in self.buffers.values():
-            buffer[:, :, first:end] = buffer[:, :, first + count : self.length]
-        self.length = end
+        self._graph.kept.move(first + count, self.length, first)
+        self.length -= count
+
+    def read(self, first: int, end: int, rows: Sequence[int] | slice = ALL) -> tuple[NDArray[np.float32], ...]:
+        """A copy of positions from `first` up to `end` of each buffer, in the order of `names`."""
+        return self._graph.kept.read(first, end, rows)
+
+    def write(self, first: int, arrays: Iterable[NDArray[np.float32]], rows: slice = ALL) -> None:
+        """Put such arrays back, from position `first` on; `length` stays as it is."""
+        self._graph.kept.write(first, arrays, rows)
 
     def held(self) -> Held:
         """A copy of what is heard so far."""
-        return Held(self.length, tuple(buffer[:, :, : self.length].copy() for buffer in self.buffers.values()))
+        return Held(self.length, self.read(0, self.length))
 
     def take(self, held: Held) -> None:
         """Go on from there."""
         self.length = held.length
-        for buffer, array in zip(self.buffers.values(), held.arrays, strict=True):
-            buffer[:, :, : held.length] = array
+        self.write(0, held.arrays)
 
 
 def is_buffer(name: str) -> bool:
@@ -84,7 +89,9 @@ def is_buffer(name: str) -> bool:
 
 
 class BufferedGraph(Protocol):
-    """A graph with its buffers in place."""
+    """A graph with its buffers in place, which are `kept`."""
+
+    kept: Buffers
 
     def fix(self, **inputs: NDArray[Any]) -> None:
         """Give inputs that stay as they are from call to call."""
@@ -96,10 +103,11 @@ class BufferedGraph(Protocol):
 
 
 class CopiedGraph:
-    """A graph that cannot write in place (TorchScript, a module): its buffers come back, last, and are copied."""
+    """A graph that may not write in place (a module): its buffers come back, last, and are copied."""
 
     def __init__(self, graph: Graph, buffers: Mapping[str, NDArray[np.float32]]) -> None:
         self._graph, self._buffers = graph, buffers
+        self.kept: Buffers = Arrays(buffers)
         self._fixed: dict[str, NDArray[Any]] = {}
 
     def fix(self, **inputs: NDArray[Any]) -> None:
@@ -118,5 +126,8 @@ class CopiedGraph:
 def bound(graph: Graph, buffers: Mapping[str, NDArray[np.float32]]) -> BufferedGraph:
     """The graph with its buffers in place: it takes the other inputs and returns the other outputs."""
     from engines.runtime.onnx import OnnxGraph
+    from engines.runtime.torchscript import TorchScriptGraph
 
-    return graph.bound(buffers, OUT) if isinstance(graph, OnnxGraph) else CopiedGraph(graph, buffers)
+    if isinstance(graph, OnnxGraph):
+        return graph.bound(buffers, OUT)
+    return graph.bound(buffers) if isinstance(graph, TorchScriptGraph) else CopiedGraph(graph, buffers)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import BundleError
+from engines.runtime.buffers import Arrays, Buffers
 
 
 class OnnxGraph:
@@ -51,7 +52,7 @@ class BoundGraph:
         import onnxruntime as ort
 
         self._session, self._binding = session, session.io_binding()
-        self._buffers = buffers  # the binding alone would not keep their memory
+        self.kept: Buffers = Arrays(buffers)  # the binding alone would not keep their memory
         self._value = ort.OrtValue.ortvalue_from_numpy  # on the CPU it holds the array's own memory
         for name, array in buffers.items():
             value = self._value(array)

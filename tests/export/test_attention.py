@@ -92,11 +92,12 @@ def test_dropped_positions_are_not_heard_any_more(network: GptNetwork, files: di
     """Keys after them move up as they are; their turning says where they stand."""
     opened = context(files["fp32"])
     heard(opened, TOKENS[:, :12], 0)
-    first = opened.buffers["key0"].copy()
+    first = opened.read(0, 12)[0]
     opened.drop(2, 6)
     assert opened.length == 6
-    np.testing.assert_array_equal(opened.buffers["key0"][:, :, :2], first[:, :, :2])
-    np.testing.assert_array_equal(opened.buffers["key0"][:, :, 2:6], first[:, :, 8:12])
+    assert opened.names[0] == "key0"
+    np.testing.assert_array_equal(opened.read(0, 2)[0], first[:, :, :2])
+    np.testing.assert_array_equal(opened.read(2, 6)[0], first[:, :, 8:12])
     after = heard(opened, TOKENS[:, 12:13], 12)
     unlike = context(files["fp32"])
     heard(unlike, TOKENS[:, :12], 0)

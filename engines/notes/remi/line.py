@@ -38,7 +38,7 @@ class Line:
         """inputs: the graph's; genre: index in the vocabulary's, or -1 for none said."""
         self._context = Context(graph, inputs)
         self._vocabulary = vocabulary
-        size = next(iter(self._context.buffers.values())).shape[3]
+        size = self._context.size
         self._turn = BASE ** (-np.arange(0, size, 2) / size)
         self._prefix = vocabulary.prefix(genre)
         self._music: list[int] = []  # tokens after the prefix that are in the buffers
@@ -118,10 +118,13 @@ class Line:
     def _follow(self, count: int) -> None:
         """Turn the prefix's keys by `count` positions: to just before what is left."""
         cos, sin = np.cos(count * self._turn), np.sin(count * self._turn)
-        for name, buffer in self._context.buffers.items():
+        kept = list(self._context.read(0, PREFIX))
+        for number, name in enumerate(self._context.names):
             if name.startswith("key"):
-                one, other = np.split(buffer[:, :, :PREFIX].astype(np.float64), 2, axis=-1)
-                buffer[:, :, :PREFIX] = np.concatenate([one * cos - other * sin, other * cos + one * sin], -1)
+                one, other = np.split(kept[number].astype(np.float64), 2, axis=-1)
+                turned = np.concatenate([one * cos - other * sin, other * cos + one * sin], -1)
+                kept[number] = turned.astype(np.float32)
+        self._context.write(0, kept)
 
     def _run(self, tokens: Sequence[int]) -> None:
         angle = (self._next + np.arange(len(tokens)))[:, None] * self._turn
