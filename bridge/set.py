@@ -34,6 +34,7 @@ NAME_PATTERN = r"[a-z][a-z0-9_]{0,31}"
 TEMPO_BPM_LOW, TEMPO_BPM_HIGH = 20.0, 999.0
 
 Runtime = Literal["auto", "int4", "int8", "fp32", "torchscript"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
 Channel = Annotated[int, msgspec.Meta(ge=1, le=16)]
 Pitch = Annotated[int, msgspec.Meta(ge=0, le=127)]
 
@@ -91,6 +92,7 @@ class PlayerSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     engine:     entry point of `sideman.engines`; bundle: a shipped one's name, a folder, or "" for an engine without
     runtime:    "auto", or a variant of the bundle's graphs
+    device:     where an engine of sound runs its TorchScript; "auto" is CUDA, else Apple's MPS, else the CPU
     outputs:    "midi", "midi:PORT", "osc", "audio", or any `sideman.outputs` entry point as KIND or KIND:TARGET
     channel:    MIDI channel 1-16
     map:        MIDI note for each instrument whose General MIDI note is not wanted
@@ -104,6 +106,7 @@ class PlayerSet(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     engine: str = "drums"
     bundle: str = "groove"
     runtime: Runtime = "auto"
+    device: Device = "auto"
     outputs: tuple[str, ...] = DEFAULT_OUTPUTS
     channel: Channel = 10
     map: dict[str, Pitch] = {}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
 from engines.engine import Engine
 from engines.errors import SidemanError
@@ -18,15 +20,20 @@ def engine_names() -> tuple[str, ...]:
     return tuple(sorted(_points()))
 
 
-def opened(name: str, folder: Path | None, runtime: str = "auto") -> tuple[Engine, str]:
+def opened(name: str, folder: Path | None, runtime: str = "auto", device: str = "auto") -> tuple[Engine, str]:
     """An engine with what it plays from, and a line about both.
 
-    folder: a bundle, or for an engine with `from_folder(path)` a folder of the user's own; None: nothing.
+    folder: a bundle, or for an engine with `from_folder(path)` a folder of the user's own; None: nothing
+    device: for an engine whose `load` takes one; the others run on the CPU
     Raises SidemanError when it cannot.
     """
     from engines.bundle import Bundle
 
     cls = engine_class(name)
+    load: Any = cls.load
+    chooses = "device" in inspect.signature(load).parameters
+    if not chooses and device not in ("auto", "cpu"):
+        raise SidemanError(f'the engine {name} runs on the CPU alone: leave out device = "{device}"')
     from_folder = getattr(cls, "from_folder", None)
     if folder is not None and from_folder is not None:
         engine: Engine = from_folder(folder)
@@ -34,7 +41,8 @@ def opened(name: str, folder: Path | None, runtime: str = "auto") -> tuple[Engin
     bundle = None if folder is None else Bundle.load(folder)
     if bundle is not None and bundle.manifest.engine != name:
         raise SidemanError(f"{folder} is for the engine {bundle.manifest.engine}, not {name}")
-    return cls.load(bundle, runtime), name + (f" · {bundle.manifest.name}" if bundle else "")
+    engine = load(bundle, runtime, device=device) if chooses else load(bundle, runtime)
+    return engine, name + (f" · {bundle.manifest.name}" if bundle else "")
 
 
 def engine_for(folder: Path) -> str:

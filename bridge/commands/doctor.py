@@ -190,6 +190,13 @@ def training() -> Iterable[Finding]:
             yield Finding(extra, "without", f"no {', '.join(missing)}", f'to train: pip install "sideman[{extra}]"')
         else:
             yield Finding(extra, "ok", ", ".join(f"{name} {_version(name) or '?'}" for name in modules))
+    if importlib.util.find_spec("torch") is not None:
+        from engines.runtime.torchscript import device_here
+
+        try:
+            yield Finding("device", "ok", f"{device_here()}, for the sound of musicgen as torchscript")
+        except (SidemanError, OSError) as error:
+            yield Finding("device", "without", f"torch does not load: {error}")
 
 
 def realtime() -> Iterable[Finding]:

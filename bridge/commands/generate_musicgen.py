@@ -67,7 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sampling.add_argument("--top-k", type=int, default=250)
     sampling.add_argument("--top-p", type=float, default=1.0)
     parser.add_argument("--runtime", default="auto", choices=("auto", "int4", "int8", "fp32", "torchscript"),
-                        help="default: auto, the quickest")  # fmt: skip
+                        help="default: auto, the quickest on the CPU")  # fmt: skip
+    parser.add_argument("--device", default="auto", choices=("auto", "cpu", "cuda", "mps"),
+                        help="of torchscript, which cuda and mps mean; default: auto, the first of them")  # fmt: skip
     parser.add_argument("--threads", type=int, default=1, metavar="N", help="default: 1")
 
 
@@ -116,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
     if bundle.manifest.engine != "musicgen":
         raise SidemanError(f"{args.bundle} is for the engine {bundle.manifest.engine}; sideman generate plays it")
     print(f"{bundle.manifest.name}: weights under {bundle.manifest.licence}", file=sys.stderr)
-    model = MusicgenModel.load(bundle, args.runtime, args.threads)
+    model = MusicgenModel.load(bundle, args.runtime, args.threads, args.device)
     seed = new_seed() if args.seed is None else args.seed
     named = list(_takes(args, model, seed, faders_of(bundle, model.shape)[0]))
     if not args.prompt.strip():

@@ -47,6 +47,7 @@ lan = false            # ... or, with true, from phones and other machines too
 engine = "drums"
 bundle = "groove"      # a shipped one (`sideman bundles` lists them) or a folder of your own
 runtime = "auto"       # or "int4", "int8", "fp32", "torchscript"
+# device = "auto"      # of musicgen with torchscript: CUDA, else MPS, else the CPU; or "cuda", "mps", "cpu"
 outputs = ["midi", "osc"]   # "midi" opens a port of its own, "midi:NAME" plays to one that exists (`sideman ports`);
                             # "audio" is the loudspeaker, which plays anyway while nothing else does (not with --silent)
 channel = 10           # MIDI channel; 10 is the drums'

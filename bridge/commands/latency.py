@@ -109,8 +109,9 @@ def _bar_p99_ms(player: PlayerSet, set_: Set, bars: int) -> float:
     tempo_mbpm = round(set_.tempo_bpm * 1000)
     with tempfile.TemporaryDirectory() as folder:  # for the bars of a player of sound
         load = Load(
-            player.engine, bundle, player.runtime, SEED, folder, LOOPS_KEPT, player.chunk, set_.meter, tempo_mbpm
-        )
+            player.engine, bundle, player.runtime, SEED, folder, LOOPS_KEPT, player.chunk, set_.meter, tempo_mbpm,
+            player.device,
+        )  # fmt: skip
         return percentile(asyncio.run(bar_times(load, bars)), 99) * 1000
 
 

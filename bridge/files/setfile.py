@@ -76,12 +76,17 @@ def write_set(path: Path, text: str) -> None:
         raise SidemanError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
+PLAYER_FIELDS = (
+    "engine", "runtime", "device", "outputs", "channel", "map", "hears", "channels", "programs", "chunk",
+)  # fmt: skip
+
+
 def _put_player(table: Any, player: SavedPlayer) -> None:
     config, default = player.config, PlayerSet()
     if not table:  # the text does not have it: it is the default set's, or the command line's
         outputs = tuple(output for output in config.outputs if output != UNHEARD)
         said = msgspec.structs.replace(config, outputs=outputs)
-        for field in ("engine", "runtime", "outputs", "channel", "map", "hears", "channels", "programs", "chunk"):
+        for field in PLAYER_FIELDS:
             if getattr(said, field) != getattr(default, field):
                 table[field] = msgspec.to_builtins(getattr(said, field))
     _put(table, "bundle", player.bundle, default.bundle if config.engine == default.engine else "")

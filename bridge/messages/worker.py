@@ -19,6 +19,7 @@ class Load(Message, frozen=True):
 
     loops: the folder for what an engine of audio makes; loops_kept: how many files may be there at once, 0 is no limit.
     chunk, meter, tempo_mbpm: what it will be asked for, most likely, for its warm-up.
+    device: where the engine runs, for one that has the choice.
     """
 
     engine: str
@@ -30,6 +31,7 @@ class Load(Message, frozen=True):
     chunk: SpanSize = "bar"
     meter: Meter = Meter()
     tempo_mbpm: int = 120_000
+    device: str = "auto"
 
 
 class Prime(Message, frozen=True):

@@ -194,7 +194,10 @@ class Player:
         where = (loops.folder(self.name), loops.kept)
         song = self._song
         meter = song.grid.bar(0).meter
-        return Load(config.engine, path, config.runtime, self._seed, *where, config.chunk, meter, song.tempo_mbpm)
+        return Load(
+            config.engine, path, config.runtime, self._seed, *where, config.chunk, meter, song.tempo_mbpm,
+            config.device,
+        )  # fmt: skip
 
     def _ready(self, message: WorkerReady) -> None:
         if not self.loaded:

@@ -135,7 +135,8 @@ def load(message: Load) -> tuple[Engine, str]:
     """The engine that a Load names, and a line about it. Raises SidemanError."""
     from engines.registry import opened
 
-    engine, description = opened(message.engine, Path(message.bundle) if message.bundle else None, message.runtime)
+    folder = Path(message.bundle) if message.bundle else None
+    engine, description = opened(message.engine, folder, message.runtime, message.device)
     for parameter in engine.parameters:
         if parameter.name in RESERVED_NAMES:
             raise SidemanError(f"the engine {message.engine} calls a parameter {parameter.name}, a reserved name")

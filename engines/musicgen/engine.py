@@ -74,11 +74,11 @@ class MusicgenEngine:
         self._trouble = ""
 
     @classmethod
-    def load(cls, bundle: Bundle | None, runtime: str = "auto") -> Self:
-        """See engines.engine.Engine.load; raises SidemanError without a bundle."""
+    def load(cls, bundle: Bundle | None, runtime: str = "auto", device: str = "auto") -> Self:
+        """See engines.engine.Engine.load, and MusicgenModel.load; raises SidemanError without a bundle."""
         if bundle is None:
             raise SidemanError("the engine musicgen needs a bundle: sideman export musicgen MODEL -o BUNDLE makes one")
-        model = MusicgenModel.load(bundle, runtime)
+        model = MusicgenModel.load(bundle, runtime, device=device)
         faders, further = faders_of(bundle, model.shape)
         return cls(model, faders, further, live=live_of(bundle))
 

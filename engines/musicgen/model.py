@@ -71,11 +71,16 @@ class MusicgenModel:
         self.codec = Codec(shape, graphs["decode"], graphs["encode"])
 
     @classmethod
-    def load(cls, bundle: Bundle, runtime: str = "auto", threads: int = 1) -> Self:
+    def load(cls, bundle: Bundle, runtime: str = "auto", threads: int = 1, device: str = "auto") -> Self:
         """Open the graphs. runtime: a variant of the step; the others are of it too where they have it.
 
-        Raises BundleError.
+        device: where the step runs as TorchScript, which cuda and mps ask for; the others, and ONNX, are the CPU's.
+        Raises BundleError, and SidemanError for a device that is not here or cannot run that form.
         """
+        if device not in ("auto", "cpu") and runtime != "torchscript":
+            if runtime != "auto":
+                raise SidemanError(f"{runtime} runs on the CPU alone: on {device} the step runs as torchscript")
+            runtime = "torchscript"
         shape = shape_of(bundle.manifest.config, bundle.path)
         if TOKENS_FILE not in bundle.manifest.sha256:
             raise BundleError(f"{bundle.path} has no {TOKENS_FILE}; export the bundle again")
@@ -83,7 +88,7 @@ class MusicgenModel:
         for name in ("text", "cross", "step", "decode", "encode"):
             entry = bundle.manifest.graphs.get(name)
             has = entry is not None and (name == "step" or runtime in entry.files)
-            graphs[name] = bundle.graph(name, runtime if has else "auto", threads)
+            graphs[name] = bundle.graph(name, runtime if has else "auto", threads, device)
         return cls(shape, Tokens.load(bundle.path / TOKENS_FILE), graphs)
 
     def prompt(self, text: str) -> Prompt:

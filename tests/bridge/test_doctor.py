@@ -45,6 +45,15 @@ def test_every_way_out_is_found_or_its_lack_explained() -> None:
         assert finding.text and finding.state != "broken"
 
 
+def test_the_device_that_would_be_taken_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch", reason="needs the extra train")
+    for there in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+        (found,) = (each for each in doctor.training() if each.name == "device")
+        assert found.state == "ok" and found.text.startswith("cuda," if there else "cpu,")
+
+
 def test_lateness_is_measured_on_a_real_stage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "MEASURE_S", 0.5)
     finding = one(doctor.realtime())

@@ -69,6 +69,7 @@ def test_players_keep_their_order_and_fields() -> None:
             "[players.drums]\nruntime = 'fast'",
             "players.drums.runtime: takes auto or int4 or int8 or fp32",
         ),
+        ("[players.drums]\ndevice = 'gpu'", "players.drums.device: takes auto or cpu or cuda or mps"),
         ("[players.drums]\noutputs = [3]", "players.drums.outputs[0]: takes text"),
         ("[players.drums]\noutputs = ['']", "players.drums.outputs: '' is no output"),
         ("[players.drums.map]\nkik = 36", "players.drums.map: there is no instrument kik; did you mean kick?"),
