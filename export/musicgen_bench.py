@@ -5,6 +5,7 @@ the time that this many bytes take to be read, measured in the same run, is what
 others keep the machine busy, the CPU's time of a step on one thread says more than the clock's.
 
     python -m export.musicgen_bench [small|medium|large] [--threads 1 2] [--context 300] [--theirs fp32 bf16] [--json]
+    python -m export.musicgen_bench small --devices cuda cpu      # the step as TorchScript alone
 
 `sideman bench musicgen` runs it, and reads its lines of JSON.
 """
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from engines.errors import SidemanError
 from engines.musicgen.delay import delays_of
 from engines.musicgen.shape import VERSION, Shape, step_inputs
 from engines.runtime import Graph, open_graph
@@ -46,7 +48,7 @@ class Timing:
     """A decoder's step. what: whose, in which form, on how many threads
 
     best_ms, p50_ms: of a step, by the clock; cpu_ms: of all threads, the median
-    bytes: that it has to read; limit_ms: to read these, on any number of threads
+    bytes: that it has to read; limit_ms: to read these, on any number of threads; 0: of another memory than the CPU's
     """
 
     what: str
@@ -68,11 +70,14 @@ class Timing:
         return 1e3 / self.p50_ms
 
     def __str__(self) -> str:
-        return (
+        said = (
             f"{self.what}, {self.threads} threads: {self.steps_s:.1f} steps/s (p50 {self.p50_ms:.1f} ms, best "
-            f"{self.best_ms:.1f}, CPU {self.cpu_ms:.1f}), {self.bytes / 1e6:.0f} MB a step, limit "
-            f"{1e3 / self.limit_ms:.0f}/s: {self.share:.0%} of it, by CPU {self.limit_ms / self.cpu_ms:.0%}"
+            f"{self.best_ms:.1f}, CPU {self.cpu_ms:.1f}), {self.bytes / 1e6:.0f} MB a step"
         )
+        if not self.limit_ms:
+            return said
+        limit = f"{1e3 / self.limit_ms:.0f}/s: {self.share:.0%} of it, by CPU {self.limit_ms / self.cpu_ms:.0%}"
+        return f"{said}, limit {limit}"
 
 
 def shape_of_size(size: str) -> Shape:
@@ -143,6 +148,24 @@ def timings(
             yield Timing(f"transformers, {variant}", count, *spent, read, 1e3 * read / fastest)
 
 
+def device_timings(size: str, devices: Sequence[str], rows: int = 2, context: int = 300) -> Iterator[Timing]:
+    """The step as TorchScript on devices, in the precision that each has by itself; the CPU's part is one thread's."""
+    from engines.runtime.torchscript import TorchScriptGraph
+    from export.musicgen_script import write_script
+
+    shape = shape_of_size(size)
+    decoder = random_decoder(shape)
+    kept = 2 * 4 * shape.layers * shape.width * rows * context
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "step.ts"
+        write_script(decoder, shape, path)
+        for device in devices:
+            graph = TorchScriptGraph(path, tuple(each.name for each in step_inputs(shape)), device)
+            form = "bf16" if graph.half else "fp32"
+            read = (_weights(decoder, "fp32") + kept) // (2 if graph.half else 1)
+            yield Timing(f"torchscript on {device}, {form}", 1, *ours_ms(graph, shape, rows, context), read, 0.0)
+
+
 def ours_ms(graph: Graph, shape: Shape, rows: int, context: int) -> tuple[float, float, float]:
     """Best and median of a step after `context` columns, and the median of its CPU time."""
     held = Context(graph, step_inputs(shape, context + 1), rows)
@@ -207,10 +230,23 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--variants", nargs="+", default=["int4", "int8"], choices=BITS)
     parser.add_argument("--context", type=int, default=300)
     parser.add_argument("--theirs", nargs="*", default=["fp32", "bf16"], choices=["fp32", "bf16"])
+    parser.add_argument(
+        "--devices", nargs="+", default=[], help="auto, cpu, cuda, mps: torchscript there, nothing else"
+    )
     parser.add_argument("--json", action="store_true", help="a line of JSON for each timing, and nothing else")
     args = parser.parse_args(words)
+    from engines.runtime.torchscript import device_here
+
+    try:
+        devices = [device_here(each) for each in args.devices]
+    except SidemanError as error:
+        parser.error(str(error))
     found: list[Timing] = []
-    for each in timings(args.size, args.variants, args.threads, context=args.context, theirs=args.theirs):
+    for each in (
+        device_timings(args.size, devices, context=args.context)
+        if devices
+        else timings(args.size, args.variants, args.threads, context=args.context, theirs=args.theirs)
+    ):
         found.append(each)
         print(json.dumps(asdict(each)) if args.json else each, flush=True)
     if args.json:

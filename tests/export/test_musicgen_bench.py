@@ -34,6 +34,18 @@ def test_ours_and_theirs_are_timed_against_the_memorys_limit() -> None:
     assert all(each.best_ms <= each.p50_ms and each.steps_s > 0 < each.share for each in found)
 
 
+def test_the_step_as_torchscript_is_timed_on_devices(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    musicgen_bench.main(["tiny", "--devices", "cpu", "--context", "7"])
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("torchscript on cpu, fp32, 1 threads: ") and line.endswith(" MB a step")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SystemExit):
+        musicgen_bench.main(["tiny", "--devices", "cuda"])
+    assert "torch finds no CUDA device here: use the device cpu, or auto" in capsys.readouterr().err
+
+
 def test_its_lines_become_rows_with_their_limits(capsys: pytest.CaptureFixture[str]) -> None:
     musicgen_bench.main(["tiny", "--json", "--context", "7", "--variants", "int4", "--theirs", "bf16"])
     steps = [msgspec.convert(json.loads(line), Step) for line in capsys.readouterr().out.splitlines()]

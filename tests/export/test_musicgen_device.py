@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def step(folder: Path, **how: Any) -> TorchScriptGraph:
 def said(graph: Any, model: MusicgenModel, *, steered: bool = True) -> tuple[list[np.ndarray], Context]:
     """Logits of a prefill and steps, with a context put aside, taken up again, and shortened."""
     shape, rng = model.shape, np.random.default_rng(0)
-    context, found = Context(graph, step_inputs(shape, WINDOW), 2), []
+    context, found = Context(graph, step_inputs(shape, WINDOW), 2), list[np.ndarray]()
     model.hear_prompts(context, [model.prompt("rock song"), model.prompt("")])
     held = context.held()
     for number in range(12):
@@ -82,7 +83,7 @@ def said(graph: Any, model: MusicgenModel, *, steered: bool = True) -> tuple[lis
 def test_buffers_that_stay_say_what_copied_ones_say_bit_for_bit(folder: Path, model: MusicgenModel) -> None:
     graph = step(folder)
     stayed, one = said(graph, model)
-    copied, other = said(lambda **inputs: graph(**inputs), model)
+    copied, other = said(partial(graph), model)
     assert type(one._graph).__name__ == "BoundScript" and type(other._graph).__name__ == "CopiedGraph"
     for mine, theirs in zip([*stayed, *one.held().arrays], [*copied, *other.held().arrays], strict=True):
         assert mine.dtype == np.float32
@@ -148,7 +149,7 @@ def test_the_steps_file_makes_nothing_on_a_device_of_its_own(folder: Path) -> No
     assert CPU_ALONE not in str(step(folder)._module.inlined_graph)
 
 
-class Counting(torch.nn.Module):
+class Counting(torch.nn.Module):  # type: ignore[misc,name-defined]
     """Its buffers come back anew, and a device is in its trace."""
 
     def forward(self, x: Any, last: Any, total: Any, key0: Any, value0: Any) -> Any:
@@ -166,7 +167,7 @@ def test_a_graph_that_returns_its_buffers_anew_is_followed(tmp_path: Path, monke
     from_torch(Counting(), example, tmp_path / "g.ts")
     names = ("x", *(each.name for each in inputs))
     context = Context(TorchScriptGraph(tmp_path / "g.ts", names), inputs)
-    assert [float(context.hear(1, x=np.float32(x))[0][0]) for x in (1, 2, 3)] == [2, 6, 12]
+    assert [float(context.hear(1, x=np.array(x, np.float32))[0][0]) for x in (1, 2, 3)] == [2, 6, 12]
     context.drop(0, 1)
     np.testing.assert_array_equal(context.held().arrays[0][0, 0, :, 0], [2, 3])
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
