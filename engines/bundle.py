@@ -114,7 +114,9 @@ class Bundle:
             variant = next((v for v in ("int4", "int8", "fp32") if v in entry.files), "onnx")
         if variant not in entry.files:
             has = ", ".join(entry.files) or "none"
-            raise BundleError(f"{self.path} has no {variant} variant of {name}; it has {has}")
+            raise BundleError(
+                f"{self.path} has no {variant} variant of {name}; it has {has}: export it with that one too"
+            )
         inputs = tuple(tensor.name for tensor in entry.inputs)
         outputs = tuple(tensor.name for tensor in entry.outputs)
         return open_graph(self.path / entry.files[variant], inputs, outputs, threads, device)

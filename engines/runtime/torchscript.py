@@ -53,8 +53,11 @@ class TorchScriptGraph:
         return tuple(map(self.array, self.run({name: self.tensor(inputs[name]) for name in self._inputs})))
 
     def run(self, inputs: Mapping[str, Any]) -> tuple[Any, ...]:
-        """The same from tensors to tensors, where they are."""
-        with self._torch.inference_mode():
+        """The same from tensors to tensors, where they are.
+
+        Unoptimised: a code that is fused after some runs would round otherwise from then on, and take time to be made.
+        """
+        with self._torch.inference_mode(), self._torch.jit.optimized_execution(False):
             return tuple(self._module(*(inputs[name] for name in self._inputs)))
 
     def tensor(self, array: NDArray[Any]) -> Any:

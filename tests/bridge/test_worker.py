@@ -16,9 +16,11 @@ from msgspec import structs
 from bridge.channel import Channel, ChannelClosedError, module_command, pair
 from bridge.files.loopwav import write_loop
 from bridge.messages.worker import Failed, FromWorker, Generate, Load, Made, Prime, Primed, WorkerReady
-from bridge.players.worker import NICENESS, REMARK_CHARACTERS_MAX, REMARKS_MAX, check_chunk
+from bridge.players.worker import NICENESS, REMARK_CHARACTERS_MAX, REMARKS_MAX, check_chunk, load
 from engines.audio import Loop
+from engines.bundle import shipped_folder
 from engines.engine import Played, Request
+from engines.errors import SidemanError
 from engines.music import LoopFile, Meter, Note, Phrase
 
 
@@ -147,6 +149,12 @@ def test_an_engine_that_cannot_be_loaded_is_told_in_one_line(troubled: Path, eng
     with pytest.raises(ChannelClosedError):
         process.channel.first()
     assert process.close() == ""
+
+
+def test_an_engine_is_told_its_device() -> None:
+    message = Load("drums", str(shipped_folder() / "groove"), "auto", 1, device="mps")
+    with pytest.raises(SidemanError, match='the engine drums runs on the CPU alone: leave out device = "mps"'):
+        load(message)
 
 
 def test_it_runs_on_this_python() -> None:

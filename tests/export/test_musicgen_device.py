@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 
 from bridge.cli import main
+from engines.audio import Loop
 from engines.bundle import Bundle
+from engines.engine import Request
 from engines.errors import BundleError, SidemanError
+from engines.music import Meter
 from engines.musicgen.engine import MusicgenEngine
 from engines.musicgen.generator import Take
 from engines.musicgen.memory import Desk, Stream
@@ -21,6 +24,7 @@ from engines.musicgen.model import MusicgenModel
 from engines.musicgen.sampling import Settings
 from engines.musicgen.shape import step_inputs
 from engines.musicgen.steering import Steering
+from engines.parameter import Parameters
 from engines.runtime.context import Context
 from engines.runtime.torchscript import CPU_ALONE, TorchScriptGraph, device_here
 
@@ -142,6 +146,25 @@ def test_a_stream_is_gone_on_from_bit_for_bit_after_another_was(model: MusicgenM
     np.testing.assert_array_equal(again.columns, meant.columns)
     for mine, theirs in zip(again.memory[-1].arrays, meant.memory[-1].arrays, strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_the_engine_plays_it_and_makes_a_span_again(folder: Path, model: MusicgenModel, half: bool) -> None:
+    graphs = {"text": model._text, "cross": model._cross, "decode": model.codec._decode, "encode": model.codec._encode}
+    engine = MusicgenEngine(MusicgenModel(model.shape, model.tokens, {**graphs, "step": step(folder, half=half)}))
+    asked = [
+        Request(
+            bar=bar, start_tick=480 * bar, length_ticks=480, meter=Meter(4, 4), tempo_bpm=240.0, seed=3,
+            parameters=Parameters(engine.parameters).snapshot() | {"prompt": "rock"},
+        )
+        for bar in range(3)
+    ]  # fmt: skip
+    _, state = engine.generate(asked[0], engine.start(3))
+    once, after = engine.generate(asked[1], state)
+    engine.generate(asked[2], after)
+    again, _ = engine.generate(asked[1], state)
+    assert isinstance(once, Loop) and isinstance(again, Loop)
+    np.testing.assert_array_equal(again.frames, once.frames)
 
 
 def test_the_steps_file_makes_nothing_on_a_device_of_its_own(folder: Path) -> None:
