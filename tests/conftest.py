@@ -13,7 +13,7 @@ from bridge.testing import JackServer
 from engines.errors import SidemanError
 
 LONGEST = (
-    "test_live", "test_notes_whole", "test_midi_clock", "test_stream_live", "test_musicgen_whole",
+    "test_live", "test_notes_whole", "test_midi_clock", "test_stream_live", "test_musicgen_whole", "test_musicgen_live",
     "test_musicgen", "test_link", "test_calibrate",
     "test_export_lstm", "test_jack_inputs", "test_export_remi", "test_notebook", "test_jack_live", "test_jack",
     "test_notes_shipped", "test_codec", "test_attention", "test_export_groove", "test_steering_prepare",
