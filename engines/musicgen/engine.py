@@ -26,7 +26,7 @@ from engines.musicgen.hands import Hands
 from engines.musicgen.keys import Touch, levels_after
 from engines.musicgen.ladder import FROZEN, Ladder, Rung
 from engines.musicgen.making import Made, Maker, Span
-from engines.musicgen.memory import Desk, Stream, cut_remembering
+from engines.musicgen.memory import Desk, Stream, heard
 from engines.musicgen.model import MusicgenModel, SteeredModel
 from engines.musicgen.parameters import Live, live_of, parameters_for
 from engines.musicgen.prompts import Prompts
@@ -154,9 +154,6 @@ class MusicgenEngine:
         wanted = Rung(int(values["candidates"]) if span.grid else 1, guidance != 1.0)
         work = self._maker.work(state.stream, state.place, span)
         way = self._ladder.chosen(wanted, left_s, work)
-        if way != FROZEN and state.due and state.renewal is not None and not state.renewal.ready(left_s):
-            self._ladder.froze(work)
-            way = FROZEN
         if way == FROZEN:
             return self._frozen(state, span)
         settings = Settings(float(values["temperature"]), int(values["top_k"]), 1.0, guidance if way.guided else 1.0)
@@ -169,6 +166,12 @@ class MusicgenEngine:
         prompt, cut = self._prompts.heard(str(values["prompt"]), request.tempo_bpm)
         self._remarks += cut
         takes = [Take(prompt, steering, _seed(request, number)) for number in range(way.takes)]
+        if not state.stream.heard and state.renewal is None:
+            state = replace(state, renewal=self._hearing(state.stream, takes[0], settings, both), due=True)
+        wait_s = left_s - self._ladder.cost_s(way, work)
+        if state.renewal is not None and state.due and not state.renewal.ready(wait_s):
+            self._ladder.froze(work)
+            return self._frozen(state, span)
         made, spent = self._maker.made(
             state.onward(), state.place, span, takes, settings, steer_both=both,
             due_s=due_s - self._ladder.sound_s(way, work),
@@ -205,7 +208,12 @@ class MusicgenEngine:
         ahead = steps if span.grid else 2 * steps
         if made.stream.columns.shape[1] - 1 + ahead <= self._desk.window:
             return None
-        return Renewal(lambda: cut_remembering(self._desk, made.stream, self._context, take, settings, steer_both=both))
+        shape = self.model.shape
+        return self._hearing(made.stream.cut(self._context, shape.vocabulary, shape.delays), take, settings, both)
+
+    def _hearing(self, stream: Stream, take: Take, settings: Settings, both: bool) -> Renewal:
+        """A stream of which nothing is remembered, heard: of one that was primed it takes longer than a short span."""
+        return Renewal(lambda: heard(self._desk, stream, take, settings, steer_both=both))
 
     def _frozen(self, state: SoundState, span: Span) -> tuple[Frames, SoundState]:
         """What sounded a bar ago, once more."""

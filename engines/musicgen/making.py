@@ -89,11 +89,11 @@ class Maker:
         steer_both: bool, due_s: float,
     ) -> tuple[Made | None, Spent]:  # fmt: skip
         """A span from sample `place` on; nothing where it is not made by `due_s` of the clock."""
-        shape, began_s = self.desk.model.shape, self._now_s()
+        shape = self.desk.model.shape
         if settings.guidance != 1.0 and not stream.guided:
             stream = stream.cut(self.again, shape.vocabulary, shape.delays)
         generator = self.desk.opened(stream, takes, settings, steer_both)
-        until = place + span.most(shape.rate_hz)
+        until, began_s = place + span.most(shape.rate_hz), self._now_s()
         generator, columns, steps = self._stepped(generator, self.reach.columns(until), due_s)
         stepped_s = self._now_s()
         if generator.reached < self.reach.columns(until):

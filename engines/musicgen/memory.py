@@ -57,9 +57,14 @@ class Stream:
         return all(each.rows == 2 for each in self.memory)
 
     @property
+    def heard(self) -> bool:
+        """Whether it is remembered, or there is nothing to be."""
+        return bool(self.memory) or self.columns.shape[1] <= 1
+
+    @property
     def reached(self) -> int:
         """Columns that there are, with those before."""
-        return self.before + len(self.columns[0])
+        return self.before + self.columns.shape[1]
 
     @property
     def number(self) -> int:
@@ -126,15 +131,11 @@ class Desk:
         return self._context
 
 
-def cut_remembering(
-    desk: Desk, stream: Stream, columns: int, take: Take, settings: Settings, *, steer_both: bool
-) -> Stream:
-    """A stream cut to its last columns, which are heard as if its positions began there, in buffers of their own.
+def heard(desk: Desk, stream: Stream, take: Take, settings: Settings, *, steer_both: bool) -> Stream:
+    """A stream of which nothing is remembered, with all its columns but the last heard, in buffers of their own.
 
     It can be called on a thread beside the desk's.
     """
-    shape = desk.model.shape
-    short = stream.cut(columns, shape.vocabulary, shape.delays)
     own = Desk(desk.model, desk.window)
-    generator = own.opened(short, [take], settings, steer_both)
-    return own.left(generator, 0, short, generator.reached)
+    generator = own.opened(stream, [take], settings, steer_both)
+    return own.left(generator, 0, stream, generator.reached)

@@ -43,7 +43,7 @@ class Renewal:
 
     def ready(self, wait_s: float) -> bool:
         """Whether it is made by then."""
-        self._thread.join(min(wait_s, threading.TIMEOUT_MAX))
+        self._thread.join(min(max(0.0, wait_s), threading.TIMEOUT_MAX))
         return not self._thread.is_alive()
 
     def stream(self) -> Stream | None:

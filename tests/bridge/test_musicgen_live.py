@@ -1,4 +1,4 @@
-"""`sideman live` with the engine musicgen, on JACK, in half beats: played on, told, turned, bereft of its worker, moved."""
+"""`sideman live` with the engine musicgen on JACK, in half beats: told, played, turned, bereft of its worker, moved."""
 
 from __future__ import annotations
 

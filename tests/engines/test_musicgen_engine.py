@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -26,7 +27,7 @@ from engines.musicgen.engine import MusicgenEngine
 from engines.musicgen.grid import best_lie, onset_strength
 from engines.musicgen.keys import Ramp, Touch, concepts_held, levels_after
 from engines.musicgen.ladder import FROZEN, Ladder, Rung, Work
-from engines.musicgen.memory import Stream
+from engines.musicgen.memory import Stream, heard
 from engines.musicgen.state import Clock, Renewal, SoundState
 from engines.parameter import Parameters, Value
 
@@ -244,6 +245,38 @@ def test_it_goes_on_from_loops_that_were_played(engine: MusicgenEngine, tmp_path
     assert not engine.prime([bar, gone], 3).place
 
 
+def test_what_was_primed_is_heard_while_the_last_bar_is_repeated(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a thread, once: a half beat is too short for it, and each that began anew would be given up in its midst."""
+    from engines.musicgen import engine as module
+
+    gate, calls = threading.Event(), []
+
+    def slow(*how: Any, **more: Any) -> Stream:
+        calls.append(how)
+        gate.wait(20)
+        return heard(*how, **more)
+
+    monkeypatch.setattr(module, "heard", slow)
+    engine = MusicgenEngine.load(bundle)
+    (*_, (first, _), (second, before)) = played(engine, spans(engine, 4, 1920))
+    engine._ladder = Ladder()  # which does not know yet what a step takes
+    stream = replace(before.stream, memory=())
+    state = replace(before, stream=stream, renewal=None, due=False)
+    requests = [asked(engine, (4 + number) * 1920, 1920, time_left_s=0.1) for number in range(2)]
+    ((one, _), (two, waiting)) = played(engine, requests, state)
+    np.testing.assert_array_equal(one[400:], first[400:])
+    np.testing.assert_array_equal(two[400:], second[400:])
+    gate.set()
+    assert waiting.renewal is not None and waiting.renewal.ready(20)
+    ((new, after),) = played(engine, [asked(engine, 6 * 1920, 1920)], waiting)
+    assert len(calls) == 1
+    straight, _ = next(played(engine, [asked(engine, 6 * 1920, 1920)], before))
+    np.testing.assert_allclose(new[400:], straight[400:], atol=1e-4)
+    assert after.stream.heard
+
+
 # Bars that come again
 
 
@@ -425,6 +458,20 @@ def test_what_has_to_be_heard_again_for_guidance_counts() -> None:
     ladder.took(wanted, 100, 1.0, 100, 0.0)
     assert ladder.chosen(wanted, 1.3, Work(2.0, 100, 100)) == wanted
     assert ladder.chosen(wanted, 1.3, Work(2.0, 100, 100, heard=100)) == Rung(1, False)
+
+
+def test_what_is_heard_again_does_not_count_as_steps(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = {"now_s": 0.0}
+    engine = MusicgenEngine(MusicgenEngine.load(bundle).model, now_s=lambda: clock["now_s"])
+    opened = engine._desk.opened
+
+    def slow(*how: Any) -> Any:
+        clock["now_s"] += 5.0
+        return opened(*how)
+
+    monkeypatch.setattr(engine._desk, "opened", slow)
+    next(played(engine, [asked(engine, time_left_s=100.0)]))
+    assert engine._ladder.cost_s(Rung(1, True), Work(1.0, 100, 0)) < 1.0
 
 
 def test_guidance_that_comes_back_hears_the_last_seconds_again(engine: MusicgenEngine) -> None:
