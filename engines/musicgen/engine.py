@@ -177,14 +177,16 @@ class MusicgenEngine:
             due_s=due_s - self._ladder.sound_s(way, work),
         )  # fmt: skip
         self._ladder.took(way, spent.steps, spent.steps_s, spent.frames, spent.sound_s)
-        if made is None:
+        state = replace(state, clock=clock)
+        if isinstance(made, Stream):
             self._ladder.froze(work)
-            return self._frozen(state, span)
+            onward = replace(state, renewal=None, due=False) if state.due else state
+            return self._frozen(replace(onward, stream=made), span)
         if state.renewal is not None and not state.due:
-            state = replace(state, clock=clock, due=True)
+            state = replace(state, due=True)
         else:
             renewal = self._renewal(made, span, takes[0], settings, both)
-            state = replace(state, clock=clock, renewal=renewal, due=span.grid is not None)
+            state = replace(state, renewal=renewal, due=span.grid is not None)
         return self._joined(made, state, span, turn)
 
     def _joined(self, made: Made, state: SoundState, span: Span, turn: Round | None) -> tuple[Frames, SoundState]:

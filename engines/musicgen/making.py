@@ -87,8 +87,8 @@ class Maker:
     def made(
         self, stream: Stream, place: int, span: Span, takes: Sequence[Take], settings: Settings, *,
         steer_both: bool, due_s: float,
-    ) -> tuple[Made | None, Spent]:  # fmt: skip
-        """A span from sample `place` on; nothing where it is not made by `due_s` of the clock."""
+    ) -> tuple[Made | Stream, Spent]:  # fmt: skip
+        """A span from sample `place` on; where it is not made by `due_s` of the clock, the stream as far as it got."""
         shape = self.desk.model.shape
         if settings.guidance != 1.0 and not stream.guided:
             stream = stream.cut(self.again, shape.vocabulary, shape.delays)
@@ -97,7 +97,8 @@ class Maker:
         generator, columns, steps = self._stepped(generator, self.reach.columns(until), due_s)
         stepped_s = self._now_s()
         if generator.reached < self.reach.columns(until):
-            return None, Spent(steps, stepped_s - began_s, 0, 0.0)
+            got = self.desk.left(generator, 0, stream, generator.reached)
+            return got, Spent(steps, stepped_s - began_s, 0, 0.0)
         lead = min(place, round(CONTEXT_S * shape.rate_hz)) if span.stretch else 0
         best: tuple[Lie, int, Frames] | None = None
         for number in range(len(takes)):

@@ -59,12 +59,12 @@ class Stream:
     @property
     def heard(self) -> bool:
         """Whether it is remembered, or there is nothing to be."""
-        return bool(self.memory) or self.columns.shape[1] <= 1
+        return bool(self.memory) or len(self.columns[0]) <= 1
 
     @property
     def reached(self) -> int:
         """Columns that there are, with those before."""
-        return self.before + self.columns.shape[1]
+        return self.before + len(self.columns[0])
 
     @property
     def number(self) -> int:

@@ -529,6 +529,27 @@ def test_a_step_that_hangs_costs_a_repeat_and_no_more(bundle: Bundle) -> None:
     assert engine.said() == ("too slow: what sounded last is repeated",)
 
 
+def test_steps_that_were_made_when_time_was_over_are_not_lost(bundle: Bundle) -> None:
+    """A machine that takes twice the time plays every other span, rather than none for ever."""
+    clock = {"now_s": 0.0, "step_s": 0.0}
+
+    def now_s() -> float:
+        clock["now_s"] += clock["step_s"]
+        return clock["now_s"]
+
+    engine = MusicgenEngine(MusicgenEngine.load(bundle).model, now_s=now_s)
+    (_, (_, state)) = played(engine, spans(engine, 2))
+    clock["step_s"] = 1.0
+    made = []
+    for number in range(2, 6):
+        engine._ladder = Ladder()  # it is tried each time
+        ((_, after),) = played(engine, [asked(engine, number * 960, 960, time_left_s=12.0)], state)
+        assert after.stream.reached > state.stream.reached
+        made.append(after.place > state.place)
+        state = after
+    assert True in made and False in made
+
+
 # Bundles
 
 
