@@ -24,7 +24,7 @@ from engines.musicgen.generator import Take
 from engines.musicgen.grid import STRETCH_MAX
 from engines.musicgen.hands import Hands
 from engines.musicgen.keys import Touch, levels_after
-from engines.musicgen.ladder import FROZEN, Ladder, Rung
+from engines.musicgen.ladder import FROZEN, FULL, LEAST, Ladder, Rung
 from engines.musicgen.making import Made, Maker, Span
 from engines.musicgen.memory import Desk, Stream, heard
 from engines.musicgen.model import MusicgenModel, SteeredModel
@@ -154,8 +154,10 @@ class MusicgenEngine:
         wanted = Rung(int(values["candidates"]) if span.grid else 1, guidance != 1.0)
         work = self._maker.work(state.stream, state.place, span)
         way = self._ladder.chosen(wanted, left_s, work)
-        if way == FROZEN:
-            return self._frozen(state, span)
+        if way == FROZEN:  # as far as it gets: what it takes is less then the next time
+            if FULL * left_s <= self._ladder.sound_s(LEAST, work):
+                return self._frozen(state, span)
+            way, due_s = LEAST, due_s - (1 - FULL) * left_s
         settings = Settings(float(values["temperature"]), int(values["top_k"]), 1.0, guidance if way.guided else 1.0)
         both = bool(values["steer_both"])
         clock = state.clock.after(
@@ -167,7 +169,8 @@ class MusicgenEngine:
         self._remarks += cut
         takes = [Take(prompt, steering, _seed(request, number)) for number in range(way.takes)]
         if not state.stream.heard and state.renewal is None:
-            state = replace(state, renewal=self._hearing(state.stream, takes[0], settings, both), due=True)
+            whole = replace(settings, guidance=guidance)  # as it is wanted, whatever there is time for now
+            state = replace(state, renewal=self._hearing(state.stream, takes[0], whole, both), due=True)
         wait_s = left_s - self._ladder.cost_s(way, work)
         if state.renewal is not None and state.due and not state.renewal.ready(wait_s):
             self._ladder.froze(work)

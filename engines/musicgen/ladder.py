@@ -36,7 +36,7 @@ class Rung:
         return self.takes * (2 if self.guided else 1)
 
 
-FROZEN = Rung(0, False)
+FROZEN, LEAST = Rung(0, False), Rung(1, False)
 
 
 def rungs(wanted: Rung) -> list[Rung]:
@@ -46,7 +46,7 @@ def rungs(wanted: Rung) -> list[Rung]:
         takes //= 2
         found.append(Rung(takes, wanted.guided))
     if wanted.guided:
-        found.append(Rung(1, False))
+        found.append(LEAST)
     return [*found, FROZEN]
 
 

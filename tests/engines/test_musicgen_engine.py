@@ -26,7 +26,7 @@ from engines.musicgen.direction import About, Direction, write_direction
 from engines.musicgen.engine import MusicgenEngine
 from engines.musicgen.grid import best_lie, onset_strength
 from engines.musicgen.keys import Ramp, Touch, concepts_held, levels_after
-from engines.musicgen.ladder import FROZEN, Ladder, Rung, Work
+from engines.musicgen.ladder import FROZEN, LEAST, Ladder, Rung, Work
 from engines.musicgen.memory import Stream, heard
 from engines.musicgen.state import Clock, Renewal, SoundState
 from engines.parameter import Parameters, Value
@@ -163,7 +163,8 @@ def test_a_stream_outlives_the_decoders_positions_without_a_seam(bundle: Bundle)
     engine = MusicgenEngine.load(bundle)
     engine._desk.window, engine._maker.context, engine._context = 150, 60, 60
     longest, codes, whole = 0, [], []
-    before, at_renewal = None, []
+    before: int | None = None
+    at_renewal: list[tuple[int, SoundState]] = []
     requests = spans(engine, 24, 1920)
     for number, (frames, state) in enumerate(played(engine, requests)):
         if at_renewal and number == at_renewal[0][0] + 3:
@@ -542,7 +543,7 @@ def test_steps_that_were_made_when_time_was_over_are_not_lost(bundle: Bundle) ->
     clock["step_s"] = 1.0
     made = []
     for number in range(2, 6):
-        engine._ladder = Ladder()  # it is tried each time
+        engine._ladder.took(LEAST, 1, 1.0, 0, 0.0)
         ((_, after),) = played(engine, [asked(engine, number * 960, 960, time_left_s=12.0)], state)
         assert after.stream.reached > state.stream.reached
         made.append(after.place > state.place)
