@@ -24,7 +24,7 @@ from engines.musicgen.generator import Take
 from engines.musicgen.grid import STRETCH_MAX
 from engines.musicgen.hands import Hands
 from engines.musicgen.keys import Touch, levels_after
-from engines.musicgen.ladder import FROZEN, FULL, LEAST, Ladder, Rung
+from engines.musicgen.ladder import FROZEN, LEAST, SAFE, Ladder, Rung
 from engines.musicgen.making import Made, Maker, Span
 from engines.musicgen.memory import Desk, Stream, heard
 from engines.musicgen.model import MusicgenModel, SteeredModel
@@ -155,9 +155,9 @@ class MusicgenEngine:
         work = self._maker.work(state.stream, state.place, span)
         way = self._ladder.chosen(wanted, left_s, work)
         if way == FROZEN:  # as far as it gets: what it takes is less then the next time
-            if FULL * left_s <= self._ladder.sound_s(LEAST, work):
+            if SAFE * left_s <= self._ladder.sound_s(LEAST, work):
                 return self._frozen(state, span)
-            way, due_s = LEAST, due_s - (1 - FULL) * left_s
+            way, due_s = LEAST, due_s - (1 - SAFE) * left_s
         settings = Settings(float(values["temperature"]), int(values["top_k"]), 1.0, guidance if way.guided else 1.0)
         both = bool(values["steer_both"])
         clock = state.clock.after(
