@@ -420,7 +420,7 @@ def test_of_several_candidates_the_one_on_the_beat_is_played(
     made = engine._maker.made
 
     def watched(*how: Any, **more: Any) -> Any:
-        result = made(*how, **more)
+        result: Any = made(*how, **more)
         found.append(result[0].lie.score)
         return result
 
