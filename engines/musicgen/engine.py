@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -31,7 +31,7 @@ from engines.musicgen.model import MusicgenModel, SteeredModel
 from engines.musicgen.parameters import Live, live_of, parameters_for
 from engines.musicgen.prompts import Prompts
 from engines.musicgen.sampling import Settings
-from engines.musicgen.state import Renewal, SoundState
+from engines.musicgen.state import Clock, Renewal, SoundState
 from engines.musicgen.wav import history_sound
 from engines.randomness import generator
 from engines.stretch import stretched
@@ -48,6 +48,15 @@ FADE_S, SHORT_FADE_S = 0.04, 0.01
 
 MARGIN_S = 0.02
 """Of the time that there is, what is left for the way to the stage."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wish:
+    """What is asked of the model: takes side by side, and how they are made."""
+
+    takes: list[Take]
+    settings: Settings
+    steer_both: bool
 
 
 class MusicgenEngine:
@@ -149,34 +158,25 @@ class MusicgenEngine:
 
     def _new(self, request: Request, state: SoundState, turn: Round | None, due_s: float) -> tuple[Frames, SoundState]:
         """A span that was not there before; where there is no time for it, what sounded last."""
-        values, left_s, span = request.parameters, due_s - self._now_s(), self._span(request, state)
-        guidance = float(values["guidance"])
-        wanted = Rung(int(values["candidates"]) if span.grid else 1, guidance != 1.0)
+        span, left_s = self._span(request, state), due_s - self._now_s()
         work = self._maker.work(state.stream, state.place, span)
+        wanted = Rung(int(request.parameters["candidates"]) if span.grid else 1, request.parameters["guidance"] != 1.0)
         way = self._ladder.chosen(wanted, left_s, work)
         if way == FROZEN:  # as far as it gets: what it takes is less then the next time
             if SAFE * left_s <= self._ladder.sound_s(LEAST, work):
                 return self._frozen(state, span)
             way, due_s = LEAST, due_s - (1 - SAFE) * left_s
-        settings = Settings(float(values["temperature"]), int(values["top_k"]), 1.0, guidance if way.guided else 1.0)
-        both = bool(values["steer_both"])
-        clock = state.clock.after(
-            str(values["schedule"]), tuple(float(values[each.name]) for each in self._hands.faders), state.stream.number
-        )
-        steering = self._hands.steering(clock, float(values["inject"]), state.levels)
-        self._warn(steering.troubles())
-        prompt, cut = self._prompts.heard(str(values["prompt"]), request.tempo_bpm)
-        self._remarks += cut
-        takes = [Take(prompt, steering, _seed(request, number)) for number in range(way.takes)]
-        if not state.stream.heard and state.renewal is None:
-            whole = replace(settings, guidance=guidance)  # as it is wanted, whatever there is time for now
-            state = replace(state, renewal=self._hearing(state.stream, takes[0], whole, both), due=True)
+        wish, clock = self._wish(request, state, way.takes)
+        if not state.stream.heard and state.renewal is None:  # as it is wanted, whatever there is time for now
+            state = replace(state, renewal=self._hearing(state.stream, wish), due=True)
         wait_s = left_s - self._ladder.cost_s(way, work)
         if state.renewal is not None and state.due and not state.renewal.ready(wait_s):
             self._ladder.froze(work)
             return self._frozen(state, span)
+        if not way.guided:
+            wish = replace(wish, settings=replace(wish.settings, guidance=1.0))
         made, spent = self._maker.made(
-            state.onward(), state.place, span, takes, settings, steer_both=both,
+            state.onward(), state.place, span, wish.takes, wish.settings, steer_both=wish.steer_both,
             due_s=due_s - self._ladder.sound_s(way, work),
         )  # fmt: skip
         self._ladder.took(way, spent.steps, spent.steps_s, spent.frames, spent.sound_s)
@@ -188,9 +188,21 @@ class MusicgenEngine:
         if state.renewal is not None and not state.due:
             state = replace(state, due=True)
         else:
-            renewal = self._renewal(made, span, takes[0], settings, both)
-            state = replace(state, renewal=renewal, due=span.grid is not None)
+            state = replace(state, renewal=self._renewal(made, span, wish), due=span.grid is not None)
         return self._joined(made, state, span, turn)
+
+    def _wish(self, request: Request, state: SoundState, count: int) -> tuple[Wish, Clock]:
+        """What is asked for in so many takes, and since when each fader is where it is."""
+        values = request.parameters
+        faders = tuple(float(values[each.name]) for each in self._hands.faders)
+        clock = state.clock.after(str(values["schedule"]), faders, state.stream.number)
+        steering = self._hands.steering(clock, float(values["inject"]), state.levels)
+        self._warn(steering.troubles())
+        prompt, cut = self._prompts.heard(str(values["prompt"]), request.tempo_bpm)
+        self._remarks += cut
+        takes = [Take(prompt, steering, _seed(request, number)) for number in range(count)]
+        settings = Settings(float(values["temperature"]), int(values["top_k"]), 1.0, float(values["guidance"]))
+        return Wish(takes, settings, bool(values["steer_both"])), clock
 
     def _joined(self, made: Made, state: SoundState, span: Span, turn: Round | None) -> tuple[Frames, SoundState]:
         """A span behind what was played, and one of the bars that come again if it is one."""
@@ -204,7 +216,7 @@ class MusicgenEngine:
             turn = replace(turn, bars=(*turn.bars, frames))
         return frames, replace(state, stream=made.stream, place=made.place, tail=tail, seamless=seamless, round=turn)
 
-    def _renewal(self, made: Made, span: Span, take: Take, settings: Settings, both: bool) -> Renewal | None:
+    def _renewal(self, made: Made, span: Span, wish: Wish) -> Renewal | None:
         """The stream cut to its last seconds, if its positions run out: made in the time until it is asked for again.
 
         Of a short span that is little. So it is begun one span earlier, and what that one adds is heard when it is due.
@@ -214,11 +226,12 @@ class MusicgenEngine:
         if made.stream.columns.shape[1] - 1 + ahead <= self._desk.window:
             return None
         shape = self.model.shape
-        return self._hearing(made.stream.cut(self._context, shape.vocabulary, shape.delays), take, settings, both)
+        return self._hearing(made.stream.cut(self._context, shape.vocabulary, shape.delays), wish)
 
-    def _hearing(self, stream: Stream, take: Take, settings: Settings, both: bool) -> Renewal:
+    def _hearing(self, stream: Stream, wish: Wish) -> Renewal:
         """A stream of which nothing is remembered, heard: of one that was primed it takes longer than a short span."""
-        return Renewal(lambda: heard(self._desk, stream, take, settings, steer_both=both))
+        take, settings = wish.takes[0], wish.settings
+        return Renewal(lambda: heard(self._desk, stream, take, settings, steer_both=wish.steer_both))
 
     def _frozen(self, state: SoundState, span: Span) -> tuple[Frames, SoundState]:
         """What sounded a bar ago, once more."""

@@ -21,14 +21,11 @@ from engines.bundle import Bundle
 from engines.engine import Played, Request
 from engines.errors import SidemanError
 from engines.music import LoopFile, Meter, Note, Phrase
-from engines.musicgen.bars import faded, stretched_bar
 from engines.musicgen.direction import About, Direction, write_direction
 from engines.musicgen.engine import MusicgenEngine
-from engines.musicgen.grid import best_lie, onset_strength
-from engines.musicgen.keys import Ramp, Touch, concepts_held, levels_after
-from engines.musicgen.ladder import FROZEN, LEAST, Ladder, Rung, Work
+from engines.musicgen.ladder import LEAST, Ladder, Rung, Work
 from engines.musicgen.memory import Stream, heard
-from engines.musicgen.state import Clock, Renewal, SoundState
+from engines.musicgen.state import Renewal, SoundState
 from engines.parameter import Parameters, Value
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
@@ -318,12 +315,6 @@ def test_a_fader_changes_the_next_span_and_none_of_it_is_nothing(bundle: Bundle,
     assert not np.array_equal(moved, with_fader[1])
 
 
-def test_a_schedules_clock_begins_when_its_fader_is_moved() -> None:
-    clock = Clock().after("ramp", (0.0, 0.0), 0).after("ramp", (0.0, 1.0), 40).after("ramp", (0.0, 1.0), 90)
-    assert clock.moved == (0, 40)
-    assert clock.after("linear", (0.0, 1.0), 120).moved == (120, 120)
-
-
 def test_what_is_held_down_is_said_once(bundle: Bundle) -> None:
     engine = MusicgenEngine.load(bundle)
     keys: dict[str, Value] = {"c": 2.0, "keys": 2.0, "attack": 0.0}
@@ -333,30 +324,6 @@ def test_what_is_held_down_is_said_once(bundle: Bundle) -> None:
         _, state = engine.generate(asked(engine, number * 960, 960, values=keys, heard=held), state)
     assert [line for line in engine.said() if "held at 1" in line]
     assert not engine.said()
-
-
-def test_a_held_key_rises_and_falls() -> None:
-    touch = Touch(1.0, attack=10, release=50, step_ticks=40.0)
-    held = [Note(-100, 60, 127, 100)]
-    levels = levels_after({}, held, 0, touch, 100)
-    assert [levels["note:C"].at(step) for step in (100, 105, 110, 200)] == [0.0, 0.5, 1.0, 1.0]
-    assert levels_after(levels, held, 0, touch, 105) == levels
-    left = levels_after(levels, [Note(-400, 60, 127, 100)], 0, touch, 200)
-    assert [left["note:C"].at(step) for step in (200, 225, 250)] == [1.0, 0.5, 0.0]
-    assert not levels_after(left, (), 0, touch, 250)
-    soft = levels_after({}, [Note(-100, 60, 127, 400)], 300, Touch(0.5, 0, 0, 40.0), 0)
-    assert soft == {"note:C": Ramp(0.0, 0, 0.5, 0)}
-    struck = levels_after({}, [Note(-800, 60, 127, 200)], 0, touch, 0)["note:C"]
-    assert (struck.at(0), struck.at(50)) == (0.5, 0.0)
-
-
-def test_chords_are_named_whatever_their_root() -> None:
-    def held(*pitches: int) -> set[str]:
-        return {name for name in concepts_held(Note(0, pitch, 64, 1) for pitch in pitches) if "chord" in name}
-
-    assert held(57, 60, 64) == held(60, 69, 76) == {"chord:min"}
-    assert (held(60, 64, 67), held(60, 64, 68), held(71, 74, 77)) == ({"chord:maj"}, {"chord:aug"}, {"chord:dim"})
-    assert held(60, 64) == set()
 
 
 def test_held_keys_bend_the_sound_and_it_comes_back(engine: MusicgenEngine) -> None:
@@ -372,45 +339,6 @@ def test_held_keys_bend_the_sound_and_it_comes_back(engine: MusicgenEngine) -> N
 
 
 # The beat
-
-
-def clicks(bpm: float, seconds: float, first_s: float = 0.0, rate: int = RATE) -> np.ndarray:
-    t = np.arange(round(0.05 * rate)) / rate
-    sound = np.zeros((round(seconds * rate), 1), np.float32)
-    for beat in range(int((seconds - first_s) * bpm / 60)):
-        at = round((first_s + beat * 60 / bpm) * rate)
-        click = (0.8 if beat % 4 == 0 else 0.4) * np.sin(2 * np.pi * 900 * t) * np.exp(-t / 0.01)
-        sound[at : at + len(t), 0] += click[: len(sound) - at]
-    return sound
-
-
-@pytest.mark.parametrize("off", [0.97, 1.03, 1.05])
-def test_clicks_off_tempo_are_found_and_stretched_onto_the_grid(off: float) -> None:
-    wanted = 2 * RATE
-    sound = clicks(120 * off, 2.3)
-    lie = best_lie(sound, RATE, wanted, FOUR, 3840, offset_max=0, stretch=True)
-    assert lie.count == pytest.approx(wanted / off, abs=0.006 * RATE)
-    made = stretched_bar(sound, 0, lie.count, wanted, fade=100, rate=RATE)
-    assert len(made) == wanted + 100
-    strength = onset_strength(made, RATE)
-    peaks = [i for i in range(1, len(strength) - 1) if strength[i] > 2 and strength[i] == strength[i - 1 : i + 2].max()]
-    for beat in (0.5, 1.0, 1.5):
-        assert min(abs(peak * 0.005 - beat) for peak in peaks) <= 0.01
-
-
-def test_a_fresh_start_begins_on_the_downbeat() -> None:
-    sound = clicks(120, 3.0, first_s=0.31)
-    lie = best_lie(sound, RATE, 2 * RATE, FOUR, 3840, offset_max=RATE // 2, stretch=True)
-    assert lie.offset == pytest.approx(0.31 * RATE, abs=0.01 * RATE)
-    assert lie.count == pytest.approx(2 * RATE, abs=0.011 * RATE)
-
-
-def test_where_nothing_is_gained_nothing_is_stretched() -> None:
-    noise = 0.1 * np.random.default_rng(0).standard_normal((3 * RATE, 1)).astype(np.float32)
-    hum = np.sin(np.arange(3 * RATE) * 0.03)[:, None].astype(np.float32)
-    for sound in (clicks(120, 2.5), hum, np.zeros_like(hum)):
-        assert best_lie(sound, RATE, 2 * RATE, FOUR, 3840, offset_max=0, stretch=True).count == 2 * RATE
-    assert best_lie(noise, RATE, 2 * RATE, FOUR, 3840, offset_max=0, stretch=False).count == 2 * RATE
 
 
 def test_of_several_candidates_the_one_on_the_beat_is_played(
@@ -430,35 +358,7 @@ def test_of_several_candidates_the_one_on_the_beat_is_played(
     assert found[1] > found[0]
 
 
-def test_a_seam_is_faded_over() -> None:
-    joined = faded(np.ones((4, 1), np.float32), np.zeros((6, 1), np.float32))
-    np.testing.assert_allclose(joined[:, 0], [0.8, 0.6, 0.4, 0.2, 0, 0], atol=1e-6)
-
-
 # Overload
-
-
-def test_candidates_go_first_then_guidance_then_all_and_come_back() -> None:
-    ladder, wanted, work = Ladder(), Rung(4, True), Work(2.0, 100, 100)
-    ladder.took(wanted, 100, 8.0, 100, 0.0)  # 10 ms a row
-    ways = [ladder.chosen(wanted, left_s, work) for left_s in (10.0, 9.0, 5.0, 2.5, 1.3, 1.0)]
-    assert ways == [Rung(4, True), Rung(2, True), Rung(2, True), Rung(1, True), Rung(1, False), FROZEN]
-    assert ladder.said() == (
-        "too slow for 4 candidates: 2", "too slow for 4 candidates: 1", "too slow: one candidate, without guidance",
-        "too slow: what sounded last is repeated",
-    )  # fmt: skip
-    ways = [ladder.chosen(wanted, left_s, work) for left_s in (5.0, 9.0, 15.0)]
-    assert ways == [Rung(1, True), Rung(2, True), Rung(4, True)]
-    assert not ladder.said()
-    assert ladder.chosen(wanted, 15.0, work) == wanted
-    assert ladder.said() == ("there is time again for all that is asked",)
-
-
-def test_what_has_to_be_heard_again_for_guidance_counts() -> None:
-    ladder, wanted = Ladder(), Rung(1, True)
-    ladder.took(wanted, 100, 1.0, 100, 0.0)
-    assert ladder.chosen(wanted, 1.3, Work(2.0, 100, 100)) == wanted
-    assert ladder.chosen(wanted, 1.3, Work(2.0, 100, 100, heard=100)) == Rung(1, False)
 
 
 def test_what_is_heard_again_does_not_count_as_steps(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -490,14 +390,6 @@ def test_guidance_that_comes_back_hears_the_last_seconds_again(engine: MusicgenE
     np.testing.assert_array_equal(
         parts[-1][0], next(played(engine, requests[-1:], parts[-2][1]))[0]
     )  # and can be asked for again
-
-
-def test_a_machine_that_was_too_slow_once_is_tried_again() -> None:
-    ladder, work = Ladder(), Work(2.0, 100, 100)
-    ladder.took(Rung(1, True), 100, 30.0, 100, 0.0)
-    ways = [ladder.chosen(Rung(1, True), 2.0, work) for _ in range(30)]
-    assert ways[0] == FROZEN
-    assert ways[-1] != FROZEN
 
 
 def test_where_there_is_no_time_what_sounded_is_repeated_and_said_once(bundle: Bundle) -> None:
