@@ -1,7 +1,7 @@
 """Generator: codes, column by column, for several takes side by side.
 
 A take is a prompt, a steering and a seed. With guidance each take has two rows in the batch, with its text and without;
-the steer goes to the row with the text alone, unless asked. Prompts, steerings and settings may change between steps.
+the steer goes to the row with the text alone, unless asked.
 """
 
 from __future__ import annotations
@@ -99,15 +99,6 @@ class Generator:
         """Columns that there are, with those before."""
         return self._before + len(self._columns)
 
-    def change(self, takes: Sequence[Take]) -> None:
-        """Go on with other prompts, steerings or seeds, as many as before."""
-        if len(takes) != len(self._takes):
-            raise ValueError(f"{len(self._takes)} takes are being made, not {len(takes)}")
-        same = all(new.prompt is old.prompt for new, old in zip(takes, self._takes, strict=True))
-        self._takes = tuple(takes)
-        if not same:
-            self._begin_prompts()
-
     def begin(self, codes: Codes | None = None) -> Self:
         """Hear the codes [books, n] of what is continued, which nothing steers; None: begin from nothing."""
         shape = self.model.shape
@@ -176,8 +167,7 @@ class Generator:
     def renewed(self, columns: int) -> Generator:
         """A generator that goes on from the last so many columns, as if its positions began there.
 
-        It is primed when it is returned, on whichever thread this was called; what this one has made in the meantime
-        it takes over with `follow`.
+        It is primed when it is returned.
         """
         tail = self._columns[-columns:]
         new = Generator(
@@ -190,13 +180,6 @@ class Generator:
         new._before, new._lead = self._before + len(self._columns) - len(new._columns), self._lead
         new._hear(new._columns[:-1], new._steers())
         return new
-
-    def follow(self, other: Generator) -> None:
-        """Take over the columns that another one, which this was renewed from, has made since."""
-        count = other._before + len(other._columns) - self._before - len(self._columns)
-        if count > 0:
-            self._columns += other._columns[-count:]
-            self._hear(self._columns[-1 - count : -1], self._steers())
 
     def _steers(self) -> list[NDArray[np.float32]]:
         """What the next step adds, for each take; its number counts from the first column that was made."""

@@ -247,27 +247,13 @@ def test_the_half_without_the_text_is_steered_only_when_asked(model: MusicgenMod
 
 
 def test_a_renewed_stream_goes_on_without_a_seam(model: MusicgenModel) -> None:
-    """From all its columns the renewed one says what the old one goes on to say, though the old one went ahead."""
+    """From all its columns the renewed one says what the old one goes on to say."""
     old = Generator(model, [take(model, fader(direction(model), 0.3, units="rms"))], GREEDY, window=120)
     for _ in range(30):
         old.step()
     new = old.renewed(30)
-    ahead = [old.step() for _ in range(5)]
-    new.follow(old)
-    assert new.column < old.column + 1
-    mine, theirs = [new.step() for _ in range(8)], [old.step() for _ in range(8)]
-    assert all(each is not None for each in (*ahead, *mine))
-    np.testing.assert_array_equal(np.stack(mine)[:4, :, 0], np.stack(theirs)[:4, :, 0])  # type: ignore[arg-type]
-
-
-def test_prompts_and_steering_change_while_it_steps(model: MusicgenModel) -> None:
-    generator = Generator(model, [take(model)], GREEDY, frames=30)
-    first = [generator.step() for _ in range(12)]
-    generator.change([take(model, fader(direction(model), 1.0, units="rms"), prompt="and song")])
-    rest = [generator.step() for _ in range(12)]
-    plain = codes(model, take(model), frames=30)[0]
-    np.testing.assert_array_equal(np.stack(first[3:], -1)[0], plain[:, :9])  # type: ignore[arg-type]
-    assert not np.array_equal(np.stack(rest, -1)[0], plain[:, 9:21])  # type: ignore[arg-type]
+    mine, theirs = [new.step() for _ in range(4)], [old.step() for _ in range(4)]
+    np.testing.assert_array_equal(np.stack(mine)[:, :, 0], np.stack(theirs)[:, :, 0])  # type: ignore[arg-type]
 
 
 def test_two_channels_are_two_codebooks_at_each_delay(musicgen_folder: Folder, tmp_path: Path) -> None:
