@@ -36,7 +36,7 @@ class FaderFile(msgspec.Struct, frozen=True, kw_only=True):
     name: Annotated[str, msgspec.Meta(pattern=NAME)] = ""
     low: Annotated[float, msgspec.Meta(ge=-100.0, le=0.0)] = -1.0
     high: Annotated[float, msgspec.Meta(ge=0.0, le=100.0)] = 1.0
-    coefficient: Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)] = 0.5
+    coefficient: Annotated[float, msgspec.Meta(ge=-1e6, le=1e6)] = 0.1
     units: Units = "rms"
     layers: Layers = "weighted"
     top: Annotated[int, msgspec.Meta(ge=1, le=512)] = 16

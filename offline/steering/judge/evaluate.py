@@ -32,7 +32,7 @@ from offline.steering.judge.making import found, made, write_sounds
 from offline.steering.judge.table import by_class, plain, whole
 from offline.steering.progress import told
 
-STRENGTHS, CLIPS, SECONDS, BATCH, ADHERENCE, KNOWN, LISTEN = (0.1, 0.2, 0.4), 64, 4.0, 64, 16, 96, 2
+STRENGTHS, CLIPS, SECONDS, BATCH, ADHERENCE, KNOWN, LISTEN = (0.02, 0.05, 0.1), 64, 4.0, 64, 16, 96, 2
 CLIPS_MAX, SECONDS_MAX, STRENGTHS_MAX = 4096, 30.0, 16
 TABLE, RANKS, COMPARED, CEILINGS = "steering.csv", "tempo.csv", "compared.csv", "ceilings.csv"
 
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--concepts", nargs="+", default=[], metavar="WORD", help="note, note:C, chord, tempo [all]")
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS, help="[all]")
-    parser.add_argument("--strengths", type=float, nargs="+", default=list(STRENGTHS), metavar="X", help="[.1 .2 .4]")
+    parser.add_argument("--strengths", type=float, nargs="+", default=list(STRENGTHS), metavar="X", help="[.02 .05 .1]")
     parser.add_argument("--units", choices=("rms", "raw"), default="rms", help="of the strengths [rms]")
     parser.add_argument("--layers", choices=("all", "top", "weighted"), default="all", help="[all]")
     parser.add_argument("--top", type=int, default=16, metavar="K", help="layers of --layers top [16]")
