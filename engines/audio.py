@@ -29,18 +29,20 @@ class Loop:
     lead: so many frames of them, at their beginning, lie before the span: what sounded until then. A loop that has some
     is joined to the one before it without a seam, whatever the device's rate and wherever between two of its frames the
     span begins; LEAD_S is enough.
+    again: there was no time for anything new; this is what sounded before
     """
 
     frames: Frames
     rate: int
     length: int
     lead: int = 0
+    again: bool = False
 
     def __eq__(self, other: object) -> bool:
         """True for the same samples at the same rate in the same span."""
         if not isinstance(other, Loop):
             return NotImplemented
-        same = (self.rate, self.length, self.lead) == (other.rate, other.length, other.lead)
+        same = (self.rate, self.length, self.lead, self.again) == (other.rate, other.length, other.lead, other.again)
         return same and np.array_equal(self.frames, other.frames)
 
     __hash__ = None  # type: ignore[assignment]  # its frames are an array

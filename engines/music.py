@@ -106,7 +106,7 @@ class Phrase(msgspec.Struct, frozen=True):
     engine returns notes here, or an engines.audio.Loop, of which its worker makes a phrase with a file.
 
     cut_tick: a bar for which there was not time enough ends there, on a beat (0: nothing of it is there); None: it is
-    whole. No note starts at or after it; those that sound are ended there.
+    whole. No note starts at or after it; those that sound are ended there. A loop of 0 is what sounded before.
     """
 
     length: int

@@ -131,7 +131,8 @@ def filed(chunk: Chunk, request: Request, folder: LoopFolder | None) -> Phrase:
     if folder is None:
         raise SidemanError("there is no folder for loops; name one in the set: loops = ...")
     try:
-        return Phrase(chunk.length, loop=folder.write(chunk, round(request.tempo_bpm * 1000), request.meter))
+        file = folder.write(chunk, round(request.tempo_bpm * 1000), request.meter)
+        return Phrase(chunk.length, loop=file, cut_tick=0 if chunk.again else None)
     except OSError as error:
         raise SidemanError(f"{folder.path} cannot be written to: {error.strerror or error}") from error
 

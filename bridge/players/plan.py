@@ -110,6 +110,11 @@ def offer_of(plan: Plan, late: Value, last: Phrase | None, spare: Phrase | None)
             span, "hit" if whole else "cut", phrase, plan.state, plan.told, plan.turned,
             wished=plan.wished, aside=plan.following is not None,
         )  # fmt: skip
+    if plan.phrase is not None and plan.phrase.loop is not None:  # its engine has repeated what sounded, and knows
+        return Offer(
+            span, "repeat", plan.phrase, plan.state, plan.told,
+            wished=plan.wished, aside=plan.following is not None,
+        )  # fmt: skip
     if late == "alternate" and spare is not None:
         return Offer(span, "alternate", fitted(spare, span.length_ticks))
     if late != "rest" and last is not None and (last.notes or last.loop):

@@ -121,7 +121,7 @@ class MusicgenEngine:
         wanted = frames_in(request.length_ticks, request.tempo_bpm, shape.rate_hz)
         touch = _touch(request, shape.frame_rate_hz)
         levels = levels_after(state.levels, request.heard, request.now_tick, touch, state.stream.number)
-        state = replace(state, levels=self._hands.heard(levels))
+        state = replace(state, levels=self._hands.heard(levels), again=False)
         turn = self._turn(request, state)
         if turn is not None and turn.whole:
             frames, state = self._again(turn, wanted, state)
@@ -130,7 +130,7 @@ class MusicgenEngine:
         bar_samples = frames_in(request.meter.bar_ticks, request.tempo_bpm, shape.rate_hz)
         lead = state.recent[-round(LEAD_S * shape.rate_hz) :]
         recent = np.concatenate([state.recent, frames])[-max(bar_samples, 1) :]
-        loop = Loop(np.concatenate([lead, frames]), shape.rate_hz, request.length_ticks, len(lead))
+        loop = Loop(np.concatenate([lead, frames]), shape.rate_hz, request.length_ticks, len(lead), state.again)
         return loop, replace(state, recent=recent)
 
     def _turn(self, request: Request, state: SoundState) -> Round | None:
@@ -238,9 +238,9 @@ class MusicgenEngine:
         count, recent = span.wanted, state.recent
         if not len(recent):
             silence = np.zeros((count + span.fade, self.model.shape.channels), np.float32)
-            return silence[:count], replace(state, tail=silence[count:], seamless=False)
+            return silence[:count], replace(state, tail=silence[count:], seamless=False, again=True)
         frames = recent[np.arange(count + span.fade) % len(recent)]
-        return faded(state.tail, frames[:count]), replace(state, tail=frames[count:], seamless=False)
+        return faded(state.tail, frames[:count]), replace(state, tail=frames[count:], seamless=False, again=True)
 
     def _span(self, request: Request, state: SoundState) -> Span:
         """A bar is brought onto the beat; less than one is the next samples."""

@@ -63,7 +63,7 @@ class SoundState:
     stream:  of codes; renewal: the same from its last seconds on, which is gone on from instead once it is `due`
     place:   the sample of the stream from which it has not been played yet
     tail:    how what was played would go on; seamless: the stream itself is how
-    recent:  what was played, up to a bar of it
+    recent:  what was played, up to a bar of it; again: the last span was only what sounded before, for want of time
     clock, levels: of faders and keys; round: bars that come again
     """
 
@@ -74,6 +74,7 @@ class SoundState:
     tail: Frames = field(default_factory=lambda: np.zeros((0, 1), np.float32))
     seamless: bool = True
     recent: Frames = field(default_factory=lambda: np.zeros((0, 1), np.float32))
+    again: bool = False
     clock: Clock = field(default_factory=Clock)
     levels: Levels = field(default_factory=dict)
     round: Round | None = None

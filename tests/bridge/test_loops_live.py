@@ -30,6 +30,9 @@ def test_a_bar_that_comes_again_brings_its_loop() -> None:
     assert offer_of(Plan(span), "repeat", last, None).outcome == "repeat"
     assert offer_of(Plan(span), "alternate", None, last).phrase.loop == LOOP
     assert offer_of(Plan(span), "rest", last, last).phrase == Phrase(3840)
+    for late in ("repeat", "rest"):
+        again = offer_of(Plan(span, phrase=Phrase(3840, loop=LOOP, cut_tick=0), state=7), late, None, None)
+        assert (again.outcome, again.phrase.loop, again.state) == ("repeat", LOOP, 7)
     assert offer_of(Plan(span, kept=last), "repeat", None, None).phrase.loop == LOOP
 
 

@@ -396,11 +396,13 @@ def test_where_there_is_no_time_what_sounded_is_repeated_and_said_once(bundle: B
     engine = MusicgenEngine.load(bundle)
     requests = spans(engine, 1, 3840) + [asked(engine, at * 3840, 3840, time_left_s=0.0) for at in (1, 2)]
     requests.append(asked(engine, 3 * 3840, 3840))
-    (first, _), (again, _), (third, _), (new, _) = played(engine, requests)
+    parts = list(played(engine, requests))
+    first, again, third, new = (frames for frames, _ in parts)
     edge = round(0.05 * RATE)
     np.testing.assert_array_equal(first[edge:-edge], again[edge:-edge])
     np.testing.assert_array_equal(first[edge:-edge], third[edge:-edge])
     assert not np.array_equal(new[edge:], first[edge:])
+    assert [state.again for _, state in parts] == [False, True, True, False]
     assert engine.said() == ("too slow: what sounded last is repeated",)
     assert not next(played(engine, [asked(engine, time_left_s=0.0)]))[0].any()
 
