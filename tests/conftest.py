@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+# One thread each for torch and BLAS, before either is loaded: `-n` has a process for each core as it is.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 from bridge.testing import JackServer
