@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     live.add_argument("--fader", action="append", default=[], metavar="NAME=FILE[,KEY=VALUE...]",
                       help=f"a direction as a fader, several times; keys: {', '.join(SETTINGS)}")  # fmt: skip
     live.add_argument("--directions", default="", metavar="FOLDER[,KEY=VALUE...]",
-                      help="directions of notes and chords for held keys, beside the faders")  # fmt: skip
+                      help="directions for held keys, beside the faders; keys: these, and method")  # fmt: skip
     live.add_argument("--context-seconds", type=float, default=6.0, metavar="S",
                       help="of the stream, from which it goes on when positions run out [6]")  # fmt: skip
     live.add_argument("--guidance", type=float, default=3.0, metavar="G", help="at first [3]")

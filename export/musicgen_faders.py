@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from engines.errors import SidemanError
-from engines.musicgen.direction import TENSORS, read_direction, write_direction
+from engines.musicgen.direction import TENSORS, Method, read_direction, write_direction
 from engines.musicgen.faders import FADERS, FADERS_MAX, KEYS, KEYS_MAX, NAME, FaderFile
 from engines.musicgen.parameters import Live, parameters_for
 from engines.musicgen.shape import Shape
@@ -23,6 +23,10 @@ SETTINGS: dict[str, Callable[[str], str | float]] = {
     "exponent": float,
 }  # fmt: skip
 """What may stand behind a direction's file, and how it is read."""
+
+METHOD = "method="
+BEST: tuple[Method, ...] = ("diffmean", "ridge", "rfm", "random")
+"""Of several directions of a concept, which a held key is given: docs/STEERING.md has how they do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +68,29 @@ def placed_faders(folder: Path, shape: Shape, faders: Sequence[str], directions:
         rows[FADERS].append(_copied(Place(folder, shape), Path(path).expanduser(), f"fader-{name}", pairs, name))
     if directions:
         path, *pairs = directions.split(",")
-        found = sorted(Path(path).expanduser().glob(f"*{TENSORS}"))
-        if not found:
-            raise SidemanError(f"--directions {path}: no direction is there; sideman train steering makes them")
-        for number, each in enumerate(found):
-            rows[KEYS].append(_copied(Place(folder, shape), each, f"direction-{number:02d}", pairs))
+        methods = tuple(pair.removeprefix(METHOD) for pair in pairs if pair.startswith(METHOD)) or BEST
+        for number, each in enumerate(_one_each(Path(path).expanduser(), methods)):
+            settings = [pair for pair in pairs if not pair.startswith(METHOD)]
+            rows[KEYS].append(_copied(Place(folder, shape), each, f"direction-{number:02d}", settings))
     for key, most in ((FADERS, FADERS_MAX), (KEYS, KEYS_MAX)):
         if len(rows[key]) > most:
             raise SidemanError(f"{len(rows[key])} {key} are too many for a bundle: at most {most}")
     return {key: msgspec.to_builtins(listed) for key, listed in rows.items() if listed}
+
+
+def _one_each(folder: Path, methods: Sequence[str]) -> list[Path]:
+    """Of each concept whose directions lie in a folder, that of the first of these methods."""
+    found: dict[str, dict[str, Path]] = {}
+    for path in sorted(folder.glob(f"*{TENSORS}")):
+        about = read_direction(path).about
+        found.setdefault(about.concept, {})[about.method] = path
+    firsts = (next((paths[method] for method in methods if method in paths), None) for paths in found.values())
+    taken = [path for path in firsts if path is not None]
+    if not taken:
+        raise SidemanError(
+            f"--directions {folder}: there is none of {', '.join(methods)}; sideman train steering makes them"
+        )
+    return taken
 
 
 def _copied(place: Place, path: Path, stem: str, pairs: Sequence[str], name: str = "") -> FaderFile:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from engines.bundle import Bundle
 from engines.engine import Played, Request
 from engines.errors import SidemanError
 from engines.music import LoopFile, Meter, Note, Phrase
-from engines.musicgen.direction import About, Direction, write_direction
+from engines.musicgen.direction import About, Direction, read_direction, write_direction
 from engines.musicgen.engine import MusicgenEngine
 from engines.musicgen.ladder import LEAST, Ladder, Rung, Work
 from engines.musicgen.memory import Stream, heard
@@ -515,6 +515,28 @@ def test_a_fader_that_cannot_be_is_one_line(bundle: Bundle, tmp_path: Path, opti
     file = bundle.path / "fader-c.safetensors"
     with pytest.raises(SidemanError, match=says):
         placed_faders(tmp_path, shape, [option.replace("FILE", str(file))], "")
+
+
+def test_of_each_concept_keys_get_one_direction_of_the_method_that_is_asked_for(bundle: Bundle, tmp_path: Path) -> None:
+    from engines.musicgen.shape import shape_of
+    from export.musicgen_faders import placed_faders
+
+    shape, found = shape_of(bundle.manifest.config, bundle.path), tmp_path / "found"
+    found.mkdir()
+    for number, (concept, method) in enumerate(product(("note:C", "note:E"), ("random", "rfm", "diffmean"))):
+        one = direction(concept, number, shape.model_hash, shape.width)
+        about = structs.replace(one.about, method=method)
+        write_direction(replace(one, about=about), found / f"{concept[-1]}.{method}.safetensors")
+
+    def placed(option: str) -> list[tuple[str, str]]:
+        rows = placed_faders(tmp_path, shape, [], f"{found}{option}")["directions"]
+        about = [read_direction(tmp_path / row["file"]).about for row in rows]
+        return [(each.concept, each.method) for each in about]
+
+    assert placed("") == [("note:C", "diffmean"), ("note:E", "diffmean")]
+    assert placed(",coefficient=.2,method=rfm") == [("note:C", "rfm"), ("note:E", "rfm")]
+    with pytest.raises(SidemanError, match="there is none of ridge"):
+        placed(",method=ridge")
 
 
 def test_every_parameter_is_in_the_docs(engine: MusicgenEngine) -> None:
