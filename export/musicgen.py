@@ -19,6 +19,7 @@ from engines.bundle import SCHEMA, GraphEntry, Manifest, Source, sha256_of
 from engines.errors import SidemanError
 from engines.musicgen.delay import delays_of
 from engines.musicgen.model import TOKENS_FILE
+from engines.musicgen.parameters import Live
 from engines.musicgen.shape import VERSION, Shape, step_inputs
 from engines.runtime import Graph, open_graph
 from engines.runtime.context import Context
@@ -64,10 +65,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help=f"a direction as a fader, several times; keys: {', '.join(SETTINGS)}")  # fmt: skip
     live.add_argument("--directions", default="", metavar="FOLDER[,KEY=VALUE...]",
                       help="directions for held keys, beside the faders; keys: these, and method")  # fmt: skip
-    live.add_argument("--context-seconds", type=float, default=6.0, metavar="S",
+    live.add_argument("--context-seconds", dest="context_s", type=float, default=Live().context_s, metavar="S",
                       help="of the stream, from which it goes on when positions run out [6]")  # fmt: skip
-    live.add_argument("--guidance", type=float, default=3.0, metavar="G", help="at first [3]")
-    live.add_argument("--candidates", type=int, default=2, metavar="N", help="for each bar, at first [2]")
+    for name, meaning in (("prompt", "TEXT"), ("guidance", "G"), ("temperature", "T"), ("top_k", "K"),
+                          ("candidates", "N")):  # fmt: skip
+        value = getattr(Live(), name)
+        live.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, metavar=meaning,
+                          help=f"this parameter at first [{value or 'none'}]")  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="print nothing but mistakes")
 
 

@@ -39,11 +39,11 @@ class Place:
 
 def placed_live(folder: Path, shape: Shape, args: argparse.Namespace) -> dict[str, Any]:
     """What a bundle's config says of playing, by the options of sideman export musicgen. Raises SidemanError."""
-    said = {"context_s": args.context_seconds, "guidance": args.guidance, "candidates": args.candidates}
+    said = {name: getattr(args, name) for name in Live.__struct_fields__}
     try:
         live = msgspec.convert(said, Live)
     except msgspec.ValidationError as error:
-        raise SidemanError(f"--context-seconds, --guidance, --candidates: {error}") from error
+        raise SidemanError(f"what a player begins with: {error}") from error
     return {"live": msgspec.to_builtins(live)} | placed_faders(folder, shape, args.fader, args.directions)
 
 

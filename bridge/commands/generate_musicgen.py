@@ -62,9 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     steering.add_argument("--preset", choices=("paper",), help="paper: layers weighted, inject chance .3")
     steering.add_argument("--steer-both", action="store_true", help="guidance's half without the text as well")
     sampling = parser.add_argument_group("sampling")
-    sampling.add_argument("--guidance", type=float, default=3.0, help="1: none, and twice as fast; default: 3")
-    sampling.add_argument("--temperature", type=float, default=1.0)
-    sampling.add_argument("--top-k", type=int, default=250)
+    sampling.add_argument("--guidance", type=float, help="1: none, and twice as fast; default: the bundle's")
+    sampling.add_argument("--temperature", type=float, help="default: the bundle's")
+    sampling.add_argument("--top-k", type=int, help="default: the bundle's")
     sampling.add_argument("--top-p", type=float, default=1.0)
     parser.add_argument("--runtime", default="auto", choices=("auto", "int4", "int8", "fp32", "torchscript"),
                         help="default: auto, the quickest on the CPU")  # fmt: skip
@@ -109,14 +109,13 @@ def run(args: argparse.Namespace) -> int:
     from engines.musicgen.faders import faders_of
     from engines.musicgen.generator import Generator
     from engines.musicgen.model import MusicgenModel
-    from engines.musicgen.sampling import Settings
+    from engines.musicgen.parameters import settings_of
 
     _check(args)
-    settings = Settings(args.temperature, args.top_k, args.top_p, args.guidance)
-    settings.check()
     bundle = Bundle.load(find(args.bundle))
     if bundle.manifest.engine != "musicgen":
         raise SidemanError(f"{args.bundle} is for the engine {bundle.manifest.engine}; sideman generate plays it")
+    settings = settings_of(bundle, args.guidance, args.temperature, args.top_k, args.top_p)
     print(f"{bundle.manifest.name}: weights under {bundle.manifest.licence}", file=sys.stderr)
     model = MusicgenModel.load(bundle, args.runtime, args.threads, args.device)
     seed = new_seed() if args.seed is None else args.seed

@@ -25,6 +25,8 @@ from engines.musicgen.direction import About, Direction, read_direction, write_d
 from engines.musicgen.engine import MusicgenEngine
 from engines.musicgen.ladder import LEAST, Ladder, Rung, Work
 from engines.musicgen.memory import Stream, heard
+from engines.musicgen.parameters import settings_of
+from engines.musicgen.sampling import Settings
 from engines.musicgen.state import Renewal, SoundState
 from engines.parameter import Parameters, Value
 
@@ -515,6 +517,18 @@ def test_a_fader_that_cannot_be_is_one_line(bundle: Bundle, tmp_path: Path, opti
     file = bundle.path / "fader-c.safetensors"
     with pytest.raises(SidemanError, match=says):
         placed_faders(tmp_path, shape, [option.replace("FILE", str(file))], "")
+
+
+def test_a_bundle_says_what_a_player_begins_with(bundle: Bundle) -> None:
+    assert settings_of(bundle, None, None, None) == Settings(1.0, 250, 1.0, 3.0)
+    live = {"prompt": "a piano", "temperature": 0.7, "top_k": 50, "guidance": 2.0, "candidates": 4}
+    config = bundle.manifest.config | {"live": live}
+    told = replace(bundle, manifest=structs.replace(bundle.manifest, config=config))
+    found = {each.name: each.default for each in MusicgenEngine.load(told).parameters}
+    assert {name: found[name] for name in live} == live
+    assert settings_of(told, None, 0.5, None) == Settings(0.5, 50, 1.0, 2.0)
+    with pytest.raises(SidemanError, match="guidance is nan"):
+        settings_of(told, float("nan"), None, None)
 
 
 def test_of_each_concept_keys_get_one_direction_of_the_method_that_is_asked_for(bundle: Bundle, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from engines.bundle import Bundle, find
 from engines.errors import SidemanError
 from engines.musicgen.direction import Selection
 from engines.musicgen.model import MusicgenModel
-from engines.musicgen.sampling import GUIDANCE, Settings
+from engines.musicgen.parameters import settings_of
 from engines.musicgen.shape import Shape
 from offline.csvfile import write_csv
 from offline.data.workers import cores, each
@@ -53,9 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--clips", type=int, default=CLIPS, metavar="N", help=f"of each cell [{CLIPS}]")
     parser.add_argument("--seconds", type=float, default=SECONDS, metavar="S", help=f"of each clip [{SECONDS:g}]")
     parser.add_argument("--prompts", nargs="+", metavar="TEXT", help="in turn [some that name nothing that is steered]")
-    parser.add_argument("--guidance", type=float, default=GUIDANCE, help=f"[{GUIDANCE:g}]")
-    parser.add_argument("--temperature", type=float, default=1.0, help="[1]")
-    parser.add_argument("--top-k", type=int, default=250, help="[250]")
+    parser.add_argument("--guidance", type=float, help="[the bundle's]")
+    parser.add_argument("--temperature", type=float, help="[the bundle's]")
+    parser.add_argument("--top-k", type=int, help="[the bundle's]")
     parser.add_argument(
         "--adherence", type=int, default=ADHERENCE, metavar="N",
         help=f"clips of each cell whose likelihood under the text is told, 0 for none [{ADHERENCE}]",
@@ -124,8 +124,8 @@ def _plan(args: argparse.Namespace, bundle: Bundle, shape: Shape, kinds: Sequenc
     return Plan(
         bundle=bundle.path, model=digest(sorted(bundle.manifest.sha256.items())), runtime=args.runtime,
         clips=args.clips, seconds=args.seconds, seed=args.seed, batch=args.batch, adherence=args.adherence,
-        settings=Settings(args.temperature, args.top_k, 1.0, args.guidance), selection=Selection(args.layers, args.top),
-        units=args.units, cache=cache, probes=tuple(probes),
+        settings=settings_of(bundle, args.guidance, args.temperature, args.top_k),
+        selection=Selection(args.layers, args.top), units=args.units, cache=cache, probes=tuple(probes),
     )  # fmt: skip
 
 
@@ -195,4 +195,3 @@ def _check(args: argparse.Namespace) -> None:
         raise SidemanError(f"--seconds {args.seconds:g} goes from 2, which a tempo takes, to {SECONDS_MAX:g}")
     if args.workers is not None and not 0 <= args.workers <= 256:
         raise SidemanError(f"--workers {args.workers} goes from 0 to 256")
-    Settings(args.temperature, args.top_k, 1.0, args.guidance).check()
