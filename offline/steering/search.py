@@ -35,7 +35,7 @@ class Plan:
     methods: tuple[Method, ...] = METHODS
     trials: int = 8
     iterations: int = 5
-    standardise: str = "layer"
+    standardise: str = "feature"
     seed: int = 0
 
 

@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", type=int, default=TRIALS, help=f"settings of RFM to try a layer [{TRIALS}]")
     parser.add_argument("--iterations", type=int, default=ITERATIONS, help=f"metrics RFM learns [{ITERATIONS}]")
     parser.add_argument(
-        "--standardise", choices=STANDARDISE, default="layer",
-        help="activations by one number a layer, or each feature by its own spread [layer]",
+        "--standardise", choices=STANDARDISE, default="feature",
+        help="activations by one number a layer, or each feature by its own spread [feature]",
     )  # fmt: skip
     parser.add_argument(
         "--clips", type=int, default=CLIPS, metavar="N",
