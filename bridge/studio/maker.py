@@ -92,8 +92,8 @@ class Maker:
         write_song(wav, song, None if audio else wish.font)
         if not audio:
             write_song(midi, song)
-        notes = sum(len(bar.phrase.notes) for bar in new)
-        about = f"{len(new)} bars of {self.name}, {notes} notes, seed {plan.seed}"
+        notes = "" if audio else f" {sum(len(bar.phrase.notes) for bar in new)} notes,"
+        about = f"{len(new)} bars of {self.name},{notes} seed {plan.seed}"
         return Take(None if audio else midi, wav, piano_roll(song, given), about)
 
     def _plan(self, wish: Wish) -> Plan:

@@ -11,7 +11,7 @@ from bridge.studio.maker import BARS_MAX, Maker, Wish
 from engines.errors import SidemanError
 from engines.parameter import Parameter
 
-FIRST = ("genre", "style", "blend", "blend_amount", "density", "temperature", "top_p", "root", "scale")
+FIRST = ("prompt", "genre", "style", "blend", "blend_amount", "density", "temperature", "top_p", "root", "scale")
 """Parameters that a page shows at once, in this order, where a bundle has them; the others are folded away."""
 
 BUILT_IN = "built-in sounds"
