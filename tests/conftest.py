@@ -17,8 +17,8 @@ from engines.errors import SidemanError
 
 LONGEST = (
     "test_live", "test_notes_whole", "test_midi_clock", "test_stream_live", "test_musicgen_whole", "test_musicgen_live",
-    "test_musicgen", "test_link", "test_calibrate",
-    "test_export_lstm", "test_jack_inputs", "test_export_remi", "test_notebook", "test_jack_live", "test_jack",
+    "test_musicgen", "test_link", "test_calibrate", "test_texture_shipped", "test_export_lstm",
+    "test_jack_inputs", "test_export_remi", "test_notebook", "test_jack_live", "test_jack",
     "test_notes_shipped", "test_codec", "test_attention", "test_export_groove", "test_steering_prepare",
 )  # fmt: skip
 """Files that take long, for what they wait for or work out. Others take a few seconds."""
