@@ -91,7 +91,7 @@ def run(*words: str) -> int:
 
 @pytest.mark.jack
 def test_a_known_delay_of_midi_is_found_and_made_up_for(
-    server: JackServer, closing: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    server: JackServer, closing: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], punctual: list[int]
 ) -> None:
     frames = 1777
     closing(Delay(frames))
@@ -108,7 +108,7 @@ def test_a_known_delay_of_midi_is_found_and_made_up_for(
 
 @pytest.mark.jack
 def test_a_known_delay_of_sound_is_found_and_made_up_for(
-    server: JackServer, closing: Any, capsys: pytest.CaptureFixture[str]
+    server: JackServer, closing: Any, capsys: pytest.CaptureFixture[str], punctual: list[int]
 ) -> None:
     frames = 1234
     closing(Delay(frames)).hear("sideman sound:.*left")

@@ -59,7 +59,7 @@ def phase_ms(stage, plays, pulses):
     return math.sqrt(sum(error * error for error in errors_ms) / len(errors_ms)), max(map(abs, errors_ms))
 
 
-def test_the_machine_is_followed_stopped_and_taken_up_again_in_the_right_bar(stage, desk):
+def test_the_machine_is_followed_stopped_and_taken_up_again_in_the_right_bar(stage, desk, punctual):
     desk.start()
     plays = started(stage, desk, 1)
     assert plays.position_tick == 0
@@ -98,7 +98,7 @@ def test_the_machine_is_followed_stopped_and_taken_up_again_in_the_right_bar(sta
     assert stage.song_tick_at(round(now_ns)) / 960 == pytest.approx(desk.beats_at(now_ns), abs=0.125)
 
 
-def test_a_machine_that_goes_silent_is_held_and_met_again(stage, desk):
+def test_a_machine_that_goes_silent_is_held_and_met_again(stage, desk, punctual):
     desk.start()
     plays = started(stage, desk, 1)
     stage.listen(2 * BAR_S)
@@ -165,7 +165,7 @@ class Band:
         self._osc.close()
 
 
-def test_the_band_plays_in_the_bars_of_the_machine_through_a_stop_and_a_restart(desk, tmp_path):
+def test_the_band_plays_in_the_bars_of_the_machine_through_a_stop_and_a_restart(desk, tmp_path, punctual):
     band = Band(desk, tmp_path)
     try:
         band.wait_for_line("ready; the MIDI clock starts us")
