@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -43,39 +43,40 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[JackServer]:
     found.stop()
 
 
+class Punctual:
+    """Around an assertion of a figure of time: where it misses after JACK lost frames, the rest is skipped."""
+
+    def __init__(self) -> None:
+        self.lost = 0
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is AssertionError and self.lost:
+            pytest.skip(f"JACK lost frames {self.lost} times meanwhile: this machine is too busy to keep time")
+
+
 @pytest.fixture
-def punctual(server: JackServer) -> Iterator[list[int]]:
-    """The frames at which JACK lost some. A test that takes this last, and misses a figure after that, is skipped."""
+def punctual(server: JackServer) -> Iterator[Punctual]:
+    """Counts the times that JACK loses frames; to be asked for last."""
     import jack
 
-    lost: list[int] = []
+    found = Punctual()
     following: int | None = None
 
     def watch(frames: int) -> None:
         nonlocal following
         first = client.last_frame_time
-        if following is not None and first != following:
-            lost.append(first)
+        found.lost += following is not None and first != following
         following = (first + frames) & 0xFFFFFFFF
 
     client = jack.Client("watch", no_start_server=True)
     client.set_process_callback(watch)
     client.activate()
-    yield lost
+    yield found
     client.deactivate()
     client.close()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """See `punctual`: what a machine is too busy for says nothing of what was tested."""
-    try:
-        return (yield)
-    except AssertionError:
-        lost = pyfuncitem.funcargs.get("punctual")
-        if lost:
-            pytest.skip(f"JACK lost frames {len(lost)} times meanwhile: this machine is too busy to keep time")
-        raise
 
 
 Executed = tuple[str, list[dict[str, Any]]]

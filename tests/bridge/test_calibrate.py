@@ -91,7 +91,7 @@ def run(*words: str) -> int:
 
 @pytest.mark.jack
 def test_a_known_delay_of_midi_is_found_and_made_up_for(
-    server: JackServer, closing: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], punctual: list[int]
+    server: JackServer, closing: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], punctual: Any
 ) -> None:
     frames = 1777
     closing(Delay(frames))
@@ -101,14 +101,16 @@ def test_a_known_delay_of_midi_is_found_and_made_up_for(
     said = capsys.readouterr().out
     print(said)
     before, after = (line.split() for line in said.splitlines()[1:3])
-    assert before[0] == "before:" and float(before[1]) == pytest.approx(frames / 48, abs=0.2)
-    assert after[0] == "after:" and float(after[1]) < 0.2
-    assert load_set(file).outputs["midi:Loop"].latency_ms == pytest.approx(frames / 48, abs=0.2)
+    assert (before[0], after[0]) == ("before:", "after:")
+    with punctual:
+        assert float(before[1]) == pytest.approx(frames / 48, abs=0.2)
+        assert float(after[1]) < 0.2
+        assert load_set(file).outputs["midi:Loop"].latency_ms == pytest.approx(frames / 48, abs=0.2)
 
 
 @pytest.mark.jack
 def test_a_known_delay_of_sound_is_found_and_made_up_for(
-    server: JackServer, closing: Any, capsys: pytest.CaptureFixture[str], punctual: list[int]
+    server: JackServer, closing: Any, capsys: pytest.CaptureFixture[str], punctual: Any
 ) -> None:
     frames = 1234
     closing(Delay(frames)).hear("sideman sound:.*left")
@@ -116,8 +118,10 @@ def test_a_known_delay_of_sound_is_found_and_made_up_for(
     said = capsys.readouterr().out
     print(said)
     before, after = (line.split() for line in said.splitlines()[1:3])
-    assert before[0] == "before:" and float(before[1]) == pytest.approx(frames / 48, abs=1.0)
-    assert after[0] == "after:" and float(after[1]) < 0.5
+    assert (before[0], after[0]) == ("before:", "after:")
+    with punctual:
+        assert float(before[1]) == pytest.approx(frames / 48, abs=1.0)
+        assert float(after[1]) < 0.5
 
 
 def test_only_the_latency_is_written_into_the_set_file(tmp_path: Path) -> None:
