@@ -13,6 +13,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import pytest
 
 from bridge.testing import JackServer
+from bridge.timing.host import keep_time
 from engines.errors import SidemanError
 
 LONGEST = (
@@ -27,6 +28,13 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first: processes that take whole files in turn then end at about the same time."""
     items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _keep_time() -> Iterator[None]:
+    """The machine is as wakeful throughout as a performer's is while Sideman plays."""
+    with keep_time():
+        yield
 
 
 @pytest.fixture

@@ -176,7 +176,7 @@ def host() -> Iterable[Finding]:
             if one.granted:
                 yield Finding("host", "ok", f"{one.name}: granted{here}")
             else:
-                yield Finding("host", "without", f"{one.name}: refused{here}")
+                yield Finding("host", "without", f"{one.name}: refused{here}", one.remedy)
 
 
 def training() -> Iterable[Finding]:

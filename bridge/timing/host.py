@@ -1,9 +1,10 @@
 """Host: what an operating system has to be asked for before a process of it can keep time.
 
 Windows ends waits up to 15.6 ms late and slows programs whose window is not in front; macOS puts those to sleep (App
-Nap). `keep_time` asks for better while it is held, `hurry_thread` for one thread's priority. What is refused is done
-without, and told: `sideman doctor` prints it. Only Linux's part has run on machines of ours; the others follow the
-documentation of the calls they name.
+Nap); on Linux a processor that fell asleep takes its time to wake, a virtual machine's several ms. `keep_time` asks for
+better while it is held, `hurry_thread` for one thread's priority. What is refused is done without, and told: `sideman
+doctor` prints it. Only Linux's part has run on machines of ours; the others follow the documentation of the calls they
+name.
 """
 
 from __future__ import annotations
@@ -15,21 +16,38 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 FIFO_PRIORITY = 40
 """Above ordinary work, below JACK's own threads (70 and up)."""
 
+CPU_DMA_LATENCY = Path("/dev/cpu_dma_latency")
+"""Linux: processors wake within as many us as a program has written there, until it closes it
+(Documentation/power/pm_qos_interface.rst of the kernel)."""
+
+WAKE_US = 20
+"""Deep enough a sleep to stay cool, and no deeper."""
+
+WAKE_REMEDY = (
+    """echo 'KERNEL=="cpu_dma_latency", GROUP="audio", MODE="0660"' | sudo tee /etc/udev/rules.d/99-wake.rules"""
+    " && sudo udevadm control --reload && sudo udevadm trigger, as a user of the group audio"
+)
+
+IDLE_GOVERNOR = Path("/sys/devices/system/cpu/cpuidle/current_governor")
+
 COMPUTATION_NS, CONSTRAINT_NS = 500_000, 2_000_000
 """macOS: how long the thread works once woken, and how late that may be done."""
 
 
+
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One thing asked of the system: what it is, in words, and whether it was granted."""
+    """One thing asked of the system: what it is, in words, whether it was granted, and the command that lets it be."""
 
     name: str
     granted: bool
+    remedy: str = ""
 
 
 @contextlib.contextmanager
@@ -64,6 +82,7 @@ def hurry_thread() -> bool:
 def _ask(stack: ExitStack) -> Iterator[Asked]:
     if sys.platform == "linux":
         yield _rlimit()
+        yield _granted("processors that wake at once", lambda: _wakeful(CPU_DMA_LATENCY, stack), WAKE_REMEDY)
     elif sys.platform == "win32":
         yield _granted("timers of 1 ms", lambda: _timers(ctypes.WinDLL("winmm"), stack))
         yield _granted("no power throttling", lambda: _full_power(ctypes.WinDLL("kernel32")))
@@ -71,13 +90,13 @@ def _ask(stack: ExitStack) -> Iterator[Asked]:
         yield _granted("no App Nap", lambda: _stay_awake(_foundation(), stack))
 
 
-def _granted(name: str, ask: Callable[[], bool]) -> Asked:
+def _granted(name: str, ask: Callable[[], bool], remedy: str = "") -> Asked:
     with contextlib.suppress(OSError, AttributeError):
-        return Asked(name, ask())
-    return Asked(name, False)
+        return Asked(name, ask(), remedy)
+    return Asked(name, False, remedy)
 
 
-# Linux: nothing has to be held, but there is a limit to what may be asked
+# Linux
 
 
 def _rlimit() -> Asked:
@@ -88,6 +107,17 @@ def _rlimit() -> Asked:
     limit, _ = resource.getrlimit(resource.RLIMIT_RTPRIO)
     allowed = os.geteuid() == 0 or limit == resource.RLIM_INFINITY or limit >= FIFO_PRIORITY
     return Asked(f"real-time priority {FIFO_PRIORITY}", allowed)
+
+
+def _wakeful(device: Path, stack: ExitStack) -> bool:
+    """Holds cpu_dma_latency until the stack is left.
+
+    A virtual machine's processor (of the governor haltpoll) has no light sleep, so that it is told not to sleep at all.
+    """
+    virtual = IDLE_GOVERNOR.is_file() and IDLE_GOVERNOR.read_text().strip() == "haltpoll"
+    held = stack.enter_context(device.open("wb", buffering=0))
+    held.write((0 if virtual else WAKE_US).to_bytes(4, sys.byteorder))
+    return True
 
 
 def _shorten_timer_slack() -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,35 @@ def test_this_system_is_asked_and_says_what_it_granted() -> None:
         assert asked == again
     if sys.platform in ("linux", "win32", "darwin"):
         assert asked and all(one.name for one in asked)
+
+
+@pytest.mark.parametrize(("governor", "wake_us"), [("haltpoll\n", 0), ("menu\n", host.WAKE_US), (None, host.WAKE_US)])
+def test_processors_are_kept_wakeful_until_it_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, governor: str | None, wake_us: int
+) -> None:
+    monkeypatch.setattr(host, "IDLE_GOVERNOR", tmp_path / "governor")
+    if governor:
+        host.IDLE_GOVERNOR.write_text(governor)
+    device = tmp_path / "cpu_dma_latency"
+    with ExitStack() as stack:
+        assert host._wakeful(device, stack)
+        assert device.read_bytes() == wake_us.to_bytes(4, sys.byteorder)
+        assert str(device) in open_files()
+    assert str(device) not in open_files()
+
+
+def open_files() -> list[str]:
+    """The paths behind this process's descriptors; skips where the system does not tell."""
+    descriptors = Path("/proc/self/fd")
+    if not descriptors.is_dir():
+        pytest.skip("needs /proc")
+    return [os.readlink(each) for each in descriptors.iterdir() if each.is_symlink()]
+
+
+def test_what_is_refused_says_so_and_what_lets_it_be(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        refused = host._granted("to wake", lambda: host._wakeful(tmp_path / "not" / "there", stack), "a command")
+    assert refused == host.Asked("to wake", False, "a command")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the priorities of Linux")
