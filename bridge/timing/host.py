@@ -40,7 +40,6 @@ COMPUTATION_NS, CONSTRAINT_NS = 500_000, 2_000_000
 """macOS: how long the thread works once woken, and how late that may be done."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One thing asked of the system: what it is, in words, whether it was granted, and the command that lets it be."""

@@ -70,7 +70,7 @@ def open_files() -> list[str]:
     descriptors = Path("/proc/self/fd")
     if not descriptors.is_dir():
         pytest.skip("needs /proc")
-    return [os.readlink(each) for each in descriptors.iterdir() if each.is_symlink()]
+    return [str(each.readlink()) for each in descriptors.iterdir() if each.is_symlink()]
 
 
 def test_what_is_refused_says_so_and_what_lets_it_be(tmp_path: Path) -> None:
