@@ -33,6 +33,10 @@ clock = true
 """
 
 
+NEAR_MS = 3.0
+"""What is found may be off by so much: a tenth of the delays here. A busy machine's JACK tells the time no better."""
+
+
 class Delay:
     """A JACK client that passes MIDI and sound on, each message and sample so many frames later."""
 
@@ -103,9 +107,9 @@ def test_a_known_delay_of_midi_is_found_and_made_up_for(
     before, after = (line.split() for line in said.splitlines()[1:3])
     assert (before[0], after[0]) == ("before:", "after:")
     with punctual:
-        assert float(before[1]) == pytest.approx(frames / 48, abs=0.2)
-        assert float(after[1]) < 0.2
-        assert load_set(file).outputs["midi:Loop"].latency_ms == pytest.approx(frames / 48, abs=0.2)
+        assert float(before[1]) == pytest.approx(frames / 48, abs=NEAR_MS)
+        assert float(after[1]) < NEAR_MS
+        assert load_set(file).outputs["midi:Loop"].latency_ms == pytest.approx(frames / 48, abs=NEAR_MS)
 
 
 @pytest.mark.jack
@@ -120,8 +124,8 @@ def test_a_known_delay_of_sound_is_found_and_made_up_for(
     before, after = (line.split() for line in said.splitlines()[1:3])
     assert (before[0], after[0]) == ("before:", "after:")
     with punctual:
-        assert float(before[1]) == pytest.approx(frames / 48, abs=1.0)
-        assert float(after[1]) < 0.5
+        assert float(before[1]) == pytest.approx(frames / 48, abs=NEAR_MS)
+        assert float(after[1]) < NEAR_MS
 
 
 def test_only_the_latency_is_written_into_the_set_file(tmp_path: Path) -> None:

@@ -22,7 +22,9 @@ pytestmark = [pytest.mark.jack, pytest.mark.peer]
 BPM = 163.3
 BAR_S = 4 * 60 / BPM
 BAR = 3840
-RMS_MS = 0.5
+RMS_MS = 2.0
+"""Of the phase: pulses are 15.3 ms apart, so that a clock that is not followed is 4.4 off. `bench clock` says how well
+it is."""
 
 
 @pytest.fixture
@@ -76,7 +78,7 @@ def test_the_machine_is_followed_stopped_and_taken_up_again_in_the_right_bar(sta
         assert rms_ms < RMS_MS
     now_ns = desk.pulses()[-2]
     with punctual:
-        assert stage.song_tick_at(round(now_ns)) / 960 == pytest.approx(desk.beats_at(now_ns), abs=0.01)
+        assert stage.song_tick_at(round(now_ns)) / 960 == pytest.approx(desk.beats_at(now_ns), abs=0.02)
 
     desk.stop()
     stage.wait_for(SourceStops)
@@ -200,7 +202,7 @@ def test_the_band_plays_in_the_bars_of_the_machine_through_a_stop_and_a_restart(
     assert first[-1][1] > 16
     settled = [abs(ours - theirs) for theirs, ours in first if ours > 8]
     with punctual:
-        assert max(settled) < 0.02
+        assert max(settled) < 0.05
     assert second[0][1] // 4 == 4, "in the bar it was stopped in"
     with punctual:
         assert max(abs(ours - theirs) for theirs, ours in second) < 0.125
