@@ -52,10 +52,21 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[JackServer]:
 
 
 class Punctual:
-    """Around an assertion of a figure of time: where it misses after JACK lost frames, the rest is skipped."""
+    """Around an assertion of what JACK has to be in time for: where it misses after JACK lost frames, it is skipped."""
 
     def __init__(self) -> None:
         self.lost = 0
+
+    def watch(self) -> Callable[[int, int], None]:
+        """For a client's callback, which tells it the first frame and the count of each cycle: it counts gaps."""
+        following: int | None = None
+
+        def cycle(first: int, frames: int) -> None:
+            nonlocal following
+            self.lost += following is not None and first != following
+            following = (first + frames) & 0xFFFFFFFF
+
+        return cycle
 
     def __enter__(self) -> None:
         pass
@@ -71,16 +82,9 @@ def punctual(server: JackServer) -> Iterator[Punctual]:
     import jack
 
     found = Punctual()
-    following: int | None = None
-
-    def watch(frames: int) -> None:
-        nonlocal following
-        first = client.last_frame_time
-        found.lost += following is not None and first != following
-        following = (first + frames) & 0xFFFFFFFF
-
+    cycle = found.watch()
     client = jack.Client("watch", no_start_server=True)
-    client.set_process_callback(watch)
+    client.set_process_callback(lambda frames: cycle(client.last_frame_time, frames))
     client.activate()
     yield found
     client.deactivate()

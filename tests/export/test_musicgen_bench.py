@@ -80,7 +80,7 @@ def test_a_bundle_at_play_is_measured_in_a_process_of_its_own(
              "memory of its process"]  # fmt: skip
     assert [row.name for row in rows] == [f"texture int8, {name}" for name in names]
     real = [float(row.figure.partition("x")[0]) for row in rows[:4]]
-    assert real[0] > real[2] > 0, "four candidates take longer than one"
+    assert min(real) > 0
     assert [row.passed for row in rows] == [real[0] >= 3.0, *[None] * 5]
     assert 20 < float(rows[-1].figure.split()[0]) < 1000
 

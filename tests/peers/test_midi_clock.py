@@ -36,12 +36,9 @@ def stage(desk):
     found.close()
 
 
-def started(stage, desk, epoch):
+def started(stage, epoch):
     """The epoch-th start of the source, which the stage is told to play with, as control would."""
-    try:
-        stage.wait_for(SourcePlays, lambda _: len(told(stage, SourcePlays)) >= epoch)
-    finally:
-        desk.must_keep_time()
+    stage.wait_for(SourcePlays, lambda _: len(told(stage, SourcePlays)) >= epoch)
     plays = told(stage, SourcePlays)[-1]
     stage.tell(Play(epoch, plays.position_tick, at_ns=plays.at_ns))
     return plays
@@ -61,23 +58,21 @@ def phase_ms(stage, plays, pulses):
     return math.sqrt(sum(error * error for error in errors_ms) / len(errors_ms)), max(map(abs, errors_ms))
 
 
-def test_the_machine_is_followed_stopped_and_taken_up_again_in_the_right_bar(stage, desk, punctual):
+def test_the_machine_is_followed_stopped_and_taken_up_again_in_the_right_bar(stage, desk):
     desk.start()
-    plays = started(stage, desk, 1)
+    plays = started(stage, 1)
     assert plays.position_tick == 0
     stage.listen(2 * BAR_S)
-    desk.must_keep_time()
-    with punctual:
+    with desk.punctual:
         assert abs(stage.tempo_mbpm - 163_300) < 100
     settled_ns = time.perf_counter_ns()
     stage.listen(2 * BAR_S)
-    desk.must_keep_time()
     rms_ms, worst_ms = phase_ms(stage, plays, desk.pulses(settled_ns))
     print(f"{stage.tempo_mbpm / 1000:.3f} bpm, phase {rms_ms:.3f} ms rms, {worst_ms:.3f} ms at most")
-    with punctual:
+    with desk.punctual:
         assert rms_ms < RMS_MS
     now_ns = desk.pulses()[-2]
-    with punctual:
+    with desk.punctual:
         assert stage.song_tick_at(round(now_ns)) / 960 == pytest.approx(desk.beats_at(now_ns), abs=0.02)
 
     desk.stop()
@@ -85,30 +80,30 @@ def test_the_machine_is_followed_stopped_and_taken_up_again_in_the_right_bar(sta
     stage.listen(1.0)
     assert not [message.text for message in told(stage, Trouble) if "gone" in message.text], "it was stopped"
     desk.start()
-    plays = started(stage, desk, 2)
+    plays = started(stage, 2)
     assert plays.position_tick // BAR == 4, "it was stopped in the fifth bar"
     stage.listen(BAR_S)
     now_ns = desk.pulses()[-2]
     ours, theirs = stage.song_tick_at(round(now_ns)) / 960, desk.beats_at(now_ns)
     print(f"continued: {ours:.3f} beats, the transport {theirs:.3f}")
-    with punctual:
+    with desk.punctual:
         assert ours == pytest.approx(theirs, abs=0.125), "jack_midi_clock's positions are sixteenths"
     rms_ms, worst_ms = phase_ms(stage, plays, desk.pulses(now_ns - BAR_S * 0.5e9))
-    with punctual:
+    with desk.punctual:
         assert rms_ms < RMS_MS
 
     desk.client.transport_frame = round(20 * BAR_S * JackServer.RATE)
-    plays = started(stage, desk, 3)
+    plays = started(stage, 3)
     assert plays.position_tick // BAR == 20
     stage.listen(BAR_S / 2)
     now_ns = desk.pulses()[-2]
-    with punctual:
+    with desk.punctual:
         assert stage.song_tick_at(round(now_ns)) / 960 == pytest.approx(desk.beats_at(now_ns), abs=0.125)
 
 
-def test_a_machine_that_goes_silent_is_held_and_met_again(stage, desk, punctual):
+def test_a_machine_that_goes_silent_is_held_and_met_again(stage, desk):
     desk.start()
-    plays = started(stage, desk, 1)
+    plays = started(stage, 1)
     stage.listen(2 * BAR_S)
     desk.client.disconnect("jack_midi_clock:mclk_out", "sidemantest:jack_midi_clock")
     stage.wait_for(SourceState, lambda state: state.holdover)
@@ -123,10 +118,10 @@ def test_a_machine_that_goes_silent_is_held_and_met_again(stage, desk, punctual)
         met_ms.append(
             phase_ms(stage, plays, desk.pulses(max(back_ns + 0.5e9, time.perf_counter_ns() - BAR_S * 1e9)))[0]
         )
-    with punctual:
+    with desk.punctual:
         assert met_ms[-1] < RMS_MS, met_ms
     now_ns = desk.pulses()[-2]
-    with punctual:
+    with desk.punctual:
         assert stage.song_tick_at(round(now_ns)) / 960 == pytest.approx(desk.beats_at(now_ns), abs=0.02)
 
 
@@ -166,7 +161,8 @@ class Band:
             if velocity:
                 told.append((pitch, tick / 960))
         heard = self._desk.taken_notes()
-        assert [pitch for pitch, _ in told] == [pitch for pitch, _ in heard]
+        with self._desk.punctual:
+            assert [pitch for pitch, _ in told] == [pitch for pitch, _ in heard]
         return [(theirs, ours) for (_, theirs), (_, ours) in zip(heard, told, strict=True)]
 
     def close(self):
@@ -175,7 +171,7 @@ class Band:
         self._osc.close()
 
 
-def test_the_band_plays_in_the_bars_of_the_machine_through_a_stop_and_a_restart(desk, tmp_path, punctual):
+def test_the_band_plays_in_the_bars_of_the_machine_through_a_stop_and_a_restart(desk, tmp_path):
     band = Band(desk, tmp_path)
     try:
         band.wait_for_line("ready; the MIDI clock starts us")
@@ -193,7 +189,6 @@ def test_the_band_plays_in_the_bars_of_the_machine_through_a_stop_and_a_restart(
     finally:
         band.close()
         print(band.log.read_text())
-    desk.must_keep_time()
     for name, notes in (("begun", first), ("taken up again", second)):
         off_ms = sorted((ours - theirs) * 60_000 / BPM for theirs, ours in notes)
         spread = f"{off_ms[0]:.2f} to {off_ms[-1]:.2f} ms off, {off_ms[len(off_ms) // 2]:.2f} in the middle"
@@ -201,8 +196,8 @@ def test_the_band_plays_in_the_bars_of_the_machine_through_a_stop_and_a_restart(
     assert first[0][1] < 1
     assert first[-1][1] > 16
     settled = [abs(ours - theirs) for theirs, ours in first if ours > 8]
-    with punctual:
+    with desk.punctual:
         assert max(settled) < 0.05
     assert second[0][1] // 4 == 4, "in the bar it was stopped in"
-    with punctual:
+    with desk.punctual:
         assert max(abs(ours - theirs) for theirs, ours in second) < 0.125
