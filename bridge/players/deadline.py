@@ -10,6 +10,10 @@ from bridge.players.grid import BarSpan, Song
 MARGIN_S = 0.06
 """Time kept free before a bar beside its making: the stage's look-ahead, and both ways through the channels."""
 
+ROOM = 1.25
+"""A bar is asked for only where its making may take so many times its longest: an engine that runs short of time gives
+something up, and what is there already is better than that."""
+
 TOOK_KEPT = 32
 """Bars whose making time is remembered; the longest counts."""
 
@@ -48,7 +52,7 @@ class Deadlines:
     def latest_s(self, span: BarSpan, commit_ticks: int, cost_s: float | None = None) -> float:
         """Time until the last moment at which a bar that is asked for is there so many ticks before it starts."""
         left_s = (self._song.ns_at(span.start_tick - commit_ticks) - self._now_ns()) / 1e9
-        return left_s - MARGIN_S - (self.bar_s if cost_s is None else cost_s)
+        return left_s - MARGIN_S - (ROOM * self.bar_s if cost_s is None else cost_s)
 
     def left_s(self, span: BarSpan) -> float:
         """Time in which a bar has to be made, so that it is where it is played from when it starts."""
