@@ -10,7 +10,7 @@ from bridge.players.grid import BarSpan, Song
 MARGIN_S = 0.06
 """Time kept free before a bar beside its making: the stage's look-ahead, and both ways through the channels."""
 
-ROOM = 1.25
+ROOM = 1.15
 """A bar is asked for only where its making may take so many times its longest: an engine that runs short of time gives
 something up, and what is there already is better than that."""
 

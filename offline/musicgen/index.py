@@ -7,8 +7,8 @@ index.parquet says where in which shard a clip lies. FLAC halves what 16-bit WAV
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from engines.errors import SidemanError
 from offline.data.labels import SPLITS
+from offline.data.table import check_inside, read_rows, write_rows
 
 INDEX, SHARDS = "index.parquet", "shards"
 SOURCES = ("midi", "concepts", "audio")
-MAX_ROWS = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,45 +55,20 @@ class Clip:
 
 def write_index(folder: Path, clips: Iterable[Clip]) -> None:
     """Write index.parquet, whole or not at all; the same clips are the same bytes."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    kinds = {"int": pa.int64(), "str": pa.string(), "float": pa.float64()}
-    columns = [(field.name, kinds[str(field.type).partition(" ")[0]]) for field in fields(Clip)]
-    ordered = list(clips)
-    arrays = {name: pa.array([getattr(clip, name) for clip in ordered], kind) for name, kind in columns}
-    partial = folder / f".{INDEX}.part"
-    pq.write_table(pa.table(arrays, schema=pa.schema(columns)), partial)
-    partial.replace(folder / INDEX)
+    write_rows(folder / INDEX, Clip, clips)
 
 
 def read_index(folder: Path) -> list[Clip]:
     """The clips of a prepared folder. Raises SidemanError where it is none, or a row is not what this says."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = folder / INDEX
-    if not path.is_file():
-        raise SidemanError(f"{folder} has no {INDEX}; it is made by: sideman prepare musicgen -o {folder}")
-    try:
-        file = pq.ParquetFile(path)
-        if file.metadata.num_rows > MAX_ROWS:
-            raise SidemanError(f"{path} has more than {MAX_ROWS:,} rows")
-        rows = file.read([field.name for field in fields(Clip)]).to_pylist()
-        return [_checked(Clip(**values)) for values in rows]
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, KeyError, TypeError, ValueError) as error:
-        raise SidemanError(f"{path} is not what prepare musicgen writes ({error}); prepare again") from error
+    return read_rows(folder / INDEX, Clip, f"sideman prepare musicgen -o {folder}", _check)
 
 
-def _checked(clip: Clip) -> Clip:
-    shard = PurePosixPath(clip.shard)
-    if shard.is_absolute() or ".." in shard.parts:
-        raise ValueError(f"{clip.shard!r} leads out of the folder")
+def _check(clip: Clip) -> None:
+    check_inside(clip.shard)
     if clip.split not in SPLITS:
         raise ValueError(f"split {clip.split!r}")
     if clip.start_frame < 0 or clip.frames < 1 or not 1_000 <= clip.rate_hz <= 384_000:
         raise ValueError(f"frames {clip.start_frame} to {clip.start_frame + clip.frames} at {clip.rate_hz} Hz")
-    return clip
 
 
 def read_frames(folder: Path, clip: Clip, first: int = 0, count: int | None = None) -> NDArray[np.float32]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from engines.errors import SidemanError
 from offline.data.labels import SPLITS
+from offline.data.table import check_inside, read_rows
 
 INDEX_FILE, SPLITS_FILE, MANIFEST_FILE = "index.parquet", "splits.json", "manifest.parquet"
+COMMAND = "sideman prepare notes SOURCE -o FOLDER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +58,9 @@ class TokenRow:
     cut: bool
 
 
-def write_table(path: Path, rows: Sequence[Row] | Sequence[TokenRow], kind: type[Row] | type[TokenRow]) -> None:
-    """Write rows as Parquet, a column for each field of their kind; equal rows give equal bytes."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    types = {"str": pa.string(), "bool": pa.bool_(), "int": pa.int64(), "float": pa.float64()}
-    schema = pa.schema([(field.name, types[str(field.type)]) for field in fields(kind)])
-    parquet.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema=schema), path)
-
-
 def read_index(folder: Path) -> list[Row]:
     """The index of the data set in a folder. Raises SidemanError when it is missing or damaged."""
-    return [Row(**values) for values in _read(folder / INDEX_FILE, Row)]
+    return read_rows(folder / INDEX_FILE, Row, COMMAND, lambda _: None)
 
 
 def read_manifest(folder: Path) -> list[TokenRow]:
@@ -78,11 +68,7 @@ def read_manifest(folder: Path) -> list[TokenRow]:
 
     Raises SidemanError when it is missing or damaged, or names files elsewhere.
     """
-    rows = [TokenRow(**values) for values in _read(folder / MANIFEST_FILE, TokenRow)]
-    for row in rows:
-        if not (folder / row.file).resolve().is_relative_to(folder.resolve()):
-            raise SidemanError(f"{folder / MANIFEST_FILE} names a file outside its folder: {row.file}")
-    return rows
+    return read_rows(folder / MANIFEST_FILE, TokenRow, COMMAND, lambda row: check_inside(row.file))
 
 
 def write_splits(path: Path, rows: Iterable[Row]) -> None:
@@ -91,25 +77,3 @@ def write_splits(path: Path, rows: Iterable[Row]) -> None:
     for row in rows:
         splits[row.split].append(row.path)
     path.write_text(json.dumps(splits, indent=1, ensure_ascii=False) + "\n", "utf-8")
-
-
-def _read(path: Path, kind: type[Row] | type[TokenRow]) -> list[dict[str, Any]]:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    if not path.exists():
-        raise SidemanError(f"{path} does not exist; write it with: sideman prepare notes SOURCE -o FOLDER")
-    wanted = {"str": pa.types.is_string, "bool": pa.types.is_boolean, "int": pa.types.is_integer}
-    try:
-        table = parquet.read_table(path, columns=[field.name for field in fields(kind)])
-        rows: list[dict[str, Any]] = table.to_pylist()
-        for field in fields(kind):
-            column = table.column(field.name)
-            if column.null_count or not wanted.get(str(field.type), pa.types.is_floating)(column.type):
-                raise ValueError(f"its column {field.name} is of another kind")
-    except (OSError, ValueError, KeyError, pa.ArrowException) as problem:
-        first = (str(problem) or type(problem).__name__).splitlines()[0]
-        raise SidemanError(
-            f"{path} cannot be read ({first:.120}); write it again with `sideman prepare notes`"
-        ) from problem
-    return rows

@@ -13,6 +13,7 @@ import numpy as np
 
 from offline.data.labels import SPLITS
 from offline.data.split import fingerprint
+from offline.data.table import write_rows
 from offline.notes.corpus import FOLDER, Corpus
 from offline.notes.gather import Used
 from offline.notes.index import (
@@ -22,7 +23,6 @@ from offline.notes.index import (
     Row,
     TokenRow,
     write_splits,
-    write_table,
 )
 from offline.notes.parts import read_part
 from offline.notes.report import REPORT_FILE
@@ -45,12 +45,12 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}.part", dir=folder.parent) as name:
         partial = Path(name)
-        write_table(partial / INDEX_FILE, [one.row for one in used], Row)
+        write_rows(partial / INDEX_FILE, Row, [one.row for one in used])
         write_splits(partial / SPLITS_FILE, [one.row for one in used])
         _write_pieces(partial / FOLDER, used)
         if tokeniser is not None:
             tokeniser.save(partial)
-            write_table(partial / MANIFEST_FILE, _write_tokens(partial, used, tokeniser, max_len), TokenRow)
+            write_rows(partial / MANIFEST_FILE, TokenRow, _write_tokens(partial, used, tokeniser, max_len))
         (partial / REPORT_FILE).write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", "utf-8")
         for file in _FILES:
             _remove(folder / file)

@@ -6,15 +6,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from engines.errors import SidemanError
 from offline.data.labels import SPLITS
 from offline.steering.concepts import KINDS, Class, Concept
+from offline.steering.index import INDEX, read_index
 
-INDEX_FILE = "index.parquet"
 LEAST = 2
 """Clips of each class, or of numbers, that every split must have."""
 
@@ -43,9 +42,10 @@ def examples_of(folder: Path, concept: Concept, count: int, seed: int) -> Exampl
 
     Raises SidemanError for a set that is damaged, or has too little of the concept.
     """
-    kind, index = KINDS[concept.kind], folder / INDEX_FILE
-    rows = _read(index, kind.column, kind.set, kind.number)
-    values: list[Class] = sorted({row["label"] for row in rows}, key=lambda value: (isinstance(value, str), value))
+    kind, index = KINDS[concept.kind], folder / INDEX
+    every = [(at, row, getattr(row, kind.column)) for at, row in enumerate(read_index(folder)) if row.set == kind.set]
+    rows = [(at, row, said) for at, row, said in every if said is not None]
+    values: list[Class] = sorted({said for _, _, said in rows})
     if concept.value is not None and concept.value not in values:
         have = ", ".join(concept.named(value) for value in values) or f"nothing of {concept.kind}"
         raise SidemanError(f"{index} has no {concept.name}; it has {have:.300}")
@@ -55,12 +55,12 @@ def examples_of(folder: Path, concept: Concept, count: int, seed: int) -> Exampl
         )
     numbers = {value: number for number, value in enumerate(values)}
     by_split: dict[str, list[Clip]] = {split: [] for split in SPLITS}
-    for row in rows:
+    for at, row, said in rows:
         if concept.task == "regression":
-            label = float(row["label"])
+            label = float(said)
         else:
-            label = float(row["label"] == concept.value) if concept.task == "binary" else float(numbers[row["label"]])
-        by_split[row["split"]].append(Clip(row["row"], folder / row["path"], label))
+            label = float(said == concept.value) if concept.task == "binary" else float(numbers[said])
+        by_split[row.split].append(Clip(at, folder / row.path, label))
     classes = {"binary": 2, "multiclass": len(values), "regression": 0}[concept.task]
     chosen = {
         split: _chosen(clips, count if split == "train" else max(1, count // 2), classes, (seed, number))
@@ -86,32 +86,3 @@ def _check(clips: list[Clip], classes: int, message: str) -> None:
     flat = not classes and len({clip.label for clip in clips}) < 2
     if min(counts) < LEAST or flat:
         raise SidemanError(f"{message} (classes of {counts}); prepare more, or give a larger --clips")
-
-
-def _read(index: Path, column: str, name: str, number: bool) -> list[dict[str, Any]]:
-    """Rows of a set that say something in a column: row, path, split, label."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    if not index.is_file():
-        raise SidemanError(f"{index} does not exist; write it with: sideman prepare steering -o FOLDER")
-    try:
-        table = parquet.read_table(index, columns=["path", "set", "split", column])
-        found = [
-            {"row": at, "path": row["path"], "split": row["split"], "label": row[column]}
-            for at, row in enumerate(table.to_pylist())
-            if row["set"] == name and row[column] is not None
-        ]
-        for row in found:
-            if row["split"] not in SPLITS or not isinstance(row["path"], str):
-                raise ValueError(f"row {row['row']} has the split {row['split']!r} and the path {row['path']!r}")
-            if not isinstance(row["label"], int | float if number else int | str):
-                raise ValueError(f"row {row['row']} has the {column} {row['label']!r}")
-            if number and not np.isfinite(row["label"]):
-                raise ValueError(f"row {row['row']} has the {column} {row['label']}")
-            if not (index.parent / row["path"]).resolve().is_relative_to(index.parent.resolve()):
-                raise ValueError(f"row {row['row']} names a file outside the folder: {row['path']}")
-    except (OSError, ValueError, KeyError, pa.ArrowException) as problem:
-        first = (str(problem) or type(problem).__name__).splitlines()[0]
-        raise SidemanError(f"{index} cannot be used ({first:.160}); sideman prepare steering writes it") from problem
-    return found

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
-from engines.errors import SidemanError
-from offline.steering.split import SPLITS
+from offline.data.labels import SPLITS
+from offline.data.table import check_inside, read_rows, write_rows
 
 INDEX = "index.parquet"
-MAX_ROWS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,45 +57,19 @@ LABELS = tuple(field.name for field in fields(Row))[8:]
 
 def write_index(folder: Path, rows: Iterable[Row]) -> None:
     """Write index.parquet, whole or not at all; the same rows are the same bytes."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    kinds = {"int": pa.int32(), "str": pa.string(), "float": pa.float64()}
-    columns = [(field.name, kinds[str(field.type).partition(" ")[0]]) for field in fields(Row)]
-    ordered = list(rows)
-    table = pa.table(
-        {name: pa.array([getattr(row, name) for row in ordered], kind) for name, kind in columns},
-        schema=pa.schema(columns),
-    )
-    partial = folder / f".{INDEX}.part"
-    pq.write_table(table, partial)
-    partial.replace(folder / INDEX)
+    write_rows(folder / INDEX, Row, rows)
 
 
 def read_index(folder: Path) -> list[Row]:
     """The rows of a prepared folder. Raises SidemanError where it is none, or a row is not what this says."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = folder / INDEX
-    if not path.is_file():
-        raise SidemanError(f"{folder} has no {INDEX}; it is made by: sideman prepare steering -o {folder}")
-    try:
-        file = pq.ParquetFile(path)
-        if file.metadata.num_rows > MAX_ROWS:
-            raise SidemanError(f"{path} has more than {MAX_ROWS:,} rows")
-        table = file.read([field.name for field in fields(Row)]).to_pylist()
-        return [_checked(Row(**values)) for values in table]
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OSError, KeyError, TypeError, ValueError) as error:
-        raise SidemanError(f"{path} is not what prepare steering writes ({error}); prepare again") from error
+    return read_rows(folder / INDEX, Row, f"sideman prepare steering -o {folder}", _check)
 
 
-def _checked(row: Row) -> Row:
-    path: Any = PurePosixPath(row.path)
-    if path.is_absolute() or ".." in path.parts:
-        raise ValueError(f"{row.path!r} leads out of the folder")
+def _check(row: Row) -> None:
+    check_inside(row.path)
     if row.split not in SPLITS:
         raise ValueError(f"split {row.split!r}")
     if not 1_000 <= row.rate_hz <= 384_000 or not 0 < row.seconds <= 3_600:
         raise ValueError(f"{row.path!r} of {row.seconds} s at {row.rate_hz} Hz")
-    return row
+    if row.bpm is not None and not math.isfinite(row.bpm):
+        raise ValueError(f"{row.path!r} at {row.bpm} bpm")

@@ -230,9 +230,9 @@ def test_a_change_of_a_parameter_is_heard_in_the_next_bar_if_there_is_time() -> 
 
 
 def test_a_change_too_late_for_the_next_bar_is_heard_in_the_one_after() -> None:
-    rig = Rig(bar_s=0.16)
+    rig = Rig(bar_s=0.17)
     rig.play()
-    rig.until(BAR - 500)  # 260.4 ms before the bar: 60 are kept free, and a quarter more than the 160 of a bar
+    rig.until(BAR - 500)  # 260.4 ms before the bar: 60 are kept free, and 15 % more than the 170 of a bar
     assert rig.planner.lands == 1
     rig.until(BAR - 480)
     assert rig.planner.lands == 2

@@ -11,13 +11,14 @@ from engines.errors import SidemanError
 torch = pytest.importorskip("torch", reason="needs the extra train")
 pytest.importorskip("pyarrow", reason="needs the extra train")
 
+from offline.data.table import write_rows  # noqa: E402
 from offline.knobs import changed  # noqa: E402
 from offline.notes.gpt.config import PRESETS, GptConfig, read_hparams  # noqa: E402
 from offline.notes.gpt.data import read_tokens  # noqa: E402
 from offline.notes.gpt.dataset import IGNORED, GptEpoch, Tokens, Windows, pairs  # noqa: E402
 from offline.notes.gpt.network import GptNetwork, GptShape  # noqa: E402
 from offline.notes.gpt.train import load_checkpoint, loss_of, train  # noqa: E402
-from offline.notes.index import INDEX_FILE, MANIFEST_FILE, Row, TokenRow, write_table  # noqa: E402
+from offline.notes.index import INDEX_FILE, MANIFEST_FILE, Row, TokenRow  # noqa: E402
 from offline.notes.tokens import NAMES_FILE  # noqa: E402
 from offline.trainer import BEST  # noqa: E402
 
@@ -125,8 +126,8 @@ def prepared(folder: Path, *, damaged: bool = False) -> Path:
             np.save(folder / "tokens" / f"{i}.npy", own)
         index.append(Row(f"{i}.mid", "jazz", "", "ours", "CC0-1.0", nc, "", split, str(i), False, True, 12, 6, 9.0))
         manifest.append(TokenRow(f"{i}.mid", "jazz", split, f"tokens/{i}.npy", len(own), False))
-    write_table(folder / INDEX_FILE, index, Row)
-    write_table(folder / MANIFEST_FILE, manifest, TokenRow)
+    write_rows(folder / INDEX_FILE, Row, index)
+    write_rows(folder / MANIFEST_FILE, TokenRow, manifest)
     return folder
 
 

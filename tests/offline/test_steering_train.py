@@ -17,28 +17,22 @@ from engines.musicgen.direction import Selection, read_direction, steer
 
 torch = pytest.importorskip("torch", reason="needs the extra train")
 pytest.importorskip("transformers", reason="needs the extra train")
-pa = pytest.importorskip("pyarrow", reason="needs the extra train")
+pytest.importorskip("pyarrow", reason="needs the extra train")
 
 from offline.steering import directions  # noqa: E402
 from offline.steering.concepts import concept_of, file_name  # noqa: E402
 from offline.steering.directions import layers_of  # noqa: E402
 from offline.steering.examples import examples_of  # noqa: E402
+from offline.steering.index import Row, write_index  # noqa: E402
 from offline.steering.model import load_model  # noqa: E402
 from offline.steering.tiny import SIZES, write_tiny  # noqa: E402
 
 RATE_HZ = 32_000
-SCHEMA: dict[str, Any] = {
-    "path": pa.string(), "set": pa.string(), "split": pa.string(), "font": pa.string(), "program": pa.int64(),
-    "register": pa.int64(), "seconds": pa.float64(), "rate_hz": pa.int64(), "note": pa.int64(), "pitch": pa.int64(),
-    "chord": pa.string(), "bpm": pa.float64(),
-}  # fmt: skip
 
 
 def written(folder: Path, rows: list[dict[str, Any]]) -> Path:
-    from pyarrow import parquet
-
-    every = [{name: row.get(name) for name in SCHEMA} for row in rows]
-    parquet.write_table(pa.Table.from_pylist(every, schema=pa.schema(SCHEMA)), folder / "index.parquet")
+    common = {"font": "sines", "program": 0, "register": 4, "rate_hz": RATE_HZ, "seconds": 0.2}
+    write_index(folder, [Row(**{**common, **row}) for row in rows])
     return folder
 
 
@@ -61,8 +55,7 @@ def prepared(folder: Path) -> Path:
             name = f"tempos-{program}-{bpm:g}.wav"
             soundfile.write(folder / name, sound, RATE_HZ, subtype="PCM_16")
             rows.append({"path": name, "set": "tempos", "split": split, "bpm": bpm})
-    common = {"font": "sines", "register": 4, "seconds": 0.2, "rate_hz": RATE_HZ, "program": 0}
-    return written(folder, [{**common, **row} for row in rows])
+    return written(folder, rows)
 
 
 @dataclass(frozen=True)
@@ -216,9 +209,9 @@ def test_a_set_that_is_damaged_is_named(tmp_path: Path) -> None:
         with pytest.raises(SidemanError, match=match):
             examples_of(written(tmp_path, rows), concept, 8, 0)
 
-    with pytest.raises(SidemanError, match="does not exist"):
+    with pytest.raises(SidemanError, match=r"has no index\.parquet"):
         examples_of(tmp_path, concept, 8, 0)
-    refused([{**row, "path": "../a.wav"}], "outside the folder")
+    refused([{**row, "path": "../a.wav"}], "leads out of the folder")
     refused([{**row, "split": "exam"}], "'exam'")
     refused([row], "too few clips in train")
     (tmp_path / "index.parquet").write_bytes(b"PAR1")
