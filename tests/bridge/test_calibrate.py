@@ -101,7 +101,8 @@ def test_a_known_delay_of_midi_is_found_and_made_up_for(
     closing(Delay(frames))
     file = tmp_path / "my.toml"
     file.write_text(SET)
-    assert run("midi:Loop", str(file), "--input", "Loop") == 0
+    with punctual:
+        assert run("midi:Loop", str(file), "--input", "Loop") == 0
     said = capsys.readouterr().out
     print(said)
     before, after = (line.split() for line in said.splitlines()[1:3])
@@ -118,7 +119,8 @@ def test_a_known_delay_of_sound_is_found_and_made_up_for(
 ) -> None:
     frames = 1234
     closing(Delay(frames)).hear("sideman sound:.*left")
-    assert run("audio:jack", "--input", "audio:jack:Loop") == 0
+    with punctual:
+        assert run("audio:jack", "--input", "audio:jack:Loop") == 0
     said = capsys.readouterr().out
     print(said)
     before, after = (line.split() for line in said.splitlines()[1:3])

@@ -107,7 +107,9 @@ def test_a_machine_that_goes_silent_is_held_and_met_again(stage, desk):
     stage.listen(2 * BAR_S)
     desk.client.disconnect("jack_midi_clock:mclk_out", "sidemantest:jack_midi_clock")
     stage.wait_for(SourceState, lambda state: state.holdover)
-    assert "the MIDI clock of jack_midi_clock is gone; holding 163." in told(stage, Trouble)[-1].text
+    assert "the MIDI clock of jack_midi_clock is gone; holding " in told(stage, Trouble)[-1].text
+    with desk.punctual:
+        assert "holding 163." in told(stage, Trouble)[-1].text
     stage.listen(BAR_S)
     desk.client.connect("jack_midi_clock:mclk_out", "sidemantest:jack_midi_clock")
     stage.wait_for(Trouble, lambda trouble: trouble.text.endswith("is back"))
