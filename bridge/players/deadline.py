@@ -11,8 +11,8 @@ MARGIN_S = 0.06
 """Time kept free before a bar beside its making: the stage's look-ahead, and both ways through the channels."""
 
 ROOM = 1.15
-"""A bar is asked for only where its making may take so many times its longest: an engine that runs short of time gives
-something up, and what is there already is better than that."""
+"""A bar is asked for again only where its making may take so many times its longest: an engine that runs short of time
+gives something up, and what is there already is better than that."""
 
 TOOK_KEPT = 32
 """Bars whose making time is remembered; the longest counts."""

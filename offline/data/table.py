@@ -32,10 +32,13 @@ def write_rows(path: Path, kind: type[Row], rows: Iterable[Row]) -> None:
     partial.replace(path)
 
 
-def read_rows(path: Path, kind: type[Row], command: str, check: Callable[[Row], None]) -> list[Row]:
+def read_rows(
+    path: Path, kind: type[Row], command: str, check: Callable[[Row], None] = lambda _: None, inside: str = ""
+) -> list[Row]:
     """The rows of a file.
 
-    command: that writes it; check: raises ValueError for a row that nobody should use
+    command: that writes it; check: raises ValueError for a row that nobody should use; inside: the field that names
+    files, which have to lie in the file's own folder
     Raises SidemanError where it is not there, is damaged or has more than ROWS_MAX rows, columns of other kinds or a
     row that is refused.
     """
@@ -54,16 +57,17 @@ def read_rows(path: Path, kind: type[Row], command: str, check: Callable[[Row], 
         found = [kind(**values) for values in table.to_pylist()]
         for row in found:
             check(row)
+        for name in {getattr(row, inside) for row in found} if inside else ():
+            _check_inside(path.parent, name)
     except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as problem:
         first = (str(problem) or type(problem).__name__).splitlines()[0]
         raise SidemanError(f"{path} cannot be used ({first:.160}); write it again with: {command}") from problem
     return found
 
 
-def check_inside(name: str) -> None:
-    """Raise ValueError for a path that does not stay in the folder that it is relative to."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts:
+def _check_inside(folder: Path, name: str) -> None:
+    """Neither by its words nor by a link does a path lead elsewhere."""
+    if ".." in PurePosixPath(name).parts or not (folder / name).resolve().is_relative_to(folder.resolve()):
         raise ValueError(f"{name!r} leads out of the folder")
 
 

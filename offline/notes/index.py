@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from offline.data.labels import SPLITS
-from offline.data.table import check_inside, read_rows
+from offline.data.table import read_rows
 
 INDEX_FILE, SPLITS_FILE, MANIFEST_FILE = "index.parquet", "splits.json", "manifest.parquet"
 COMMAND = "sideman prepare notes SOURCE -o FOLDER"
@@ -60,7 +60,7 @@ class TokenRow:
 
 def read_index(folder: Path) -> list[Row]:
     """The index of the data set in a folder. Raises SidemanError when it is missing or damaged."""
-    return read_rows(folder / INDEX_FILE, Row, COMMAND, lambda _: None)
+    return read_rows(folder / INDEX_FILE, Row, COMMAND)
 
 
 def read_manifest(folder: Path) -> list[TokenRow]:
@@ -68,7 +68,7 @@ def read_manifest(folder: Path) -> list[TokenRow]:
 
     Raises SidemanError when it is missing or damaged, or names files elsewhere.
     """
-    return read_rows(folder / MANIFEST_FILE, TokenRow, COMMAND, lambda row: check_inside(row.file))
+    return read_rows(folder / MANIFEST_FILE, TokenRow, COMMAND, inside="file")
 
 
 def write_splits(path: Path, rows: Iterable[Row]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engines.errors import SidemanError
-from offline.data.table import check_inside, read_rows, write_rows
+from offline.data.table import read_rows, write_rows
 
 pa = pytest.importorskip("pyarrow", reason="needs the extra train")
 
@@ -29,7 +29,7 @@ FRUIT = [Fruit("apple", True, 5, 150.5, "red"), Fruit("quince", False, 10, 300.0
 
 
 def read(path: Path) -> list[Fruit]:
-    return read_rows(path, Fruit, COMMAND, lambda row: check_inside(row.name))
+    return read_rows(path, Fruit, COMMAND, inside="name")
 
 
 @pytest.mark.parametrize("rows", [FRUIT, [], FRUIT[:1]])
@@ -70,6 +70,14 @@ def test_what_is_not_such_a_file_is_told_in_a_line(tmp_path: Path, change: dict[
     with pytest.raises(SidemanError, match=f"cannot be used .*{trouble}.*{COMMAND}") as told:
         read(path)
     assert "\n" not in str(told.value)
+
+
+def test_a_link_that_leads_elsewhere_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "apple").symlink_to(tmp_path / "orchard")
+    write_rows(tmp_path / "data" / "fruit.parquet", Fruit, FRUIT[:1])
+    with pytest.raises(SidemanError, match="leads out of the folder"):
+        read(tmp_path / "data" / "fruit.parquet")
 
 
 def test_a_file_that_is_damaged_or_not_there_is_told_in_a_line(tmp_path: Path) -> None:

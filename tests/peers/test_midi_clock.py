@@ -23,8 +23,8 @@ BPM = 163.3
 BAR_S = 4 * 60 / BPM
 BAR = 3840
 RMS_MS = 2.0
-"""Of the phase: pulses are 15.3 ms apart, so that a clock that is not followed is 4.4 off. `bench clock` says how well
-it is."""
+"""Of the phase: pulses are 15.3 ms apart, so that a clock that is not followed is 4.4 off. How well it
+is follows from simulated clocks (tests/bridge/test_follow.py)."""
 
 
 @pytest.fixture
