@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -60,10 +60,13 @@ def write_index(folder: Path, clips: Iterable[Clip]) -> None:
 
 def read_index(folder: Path) -> list[Clip]:
     """The clips of a prepared folder. Raises SidemanError where it is none, or a row is not what this says."""
-    return read_rows(folder / INDEX, Clip, f"sideman prepare musicgen -o {folder}", _check, "shard")
+    return read_rows(folder / INDEX, Clip, f"sideman prepare musicgen -o {folder}", _check)
 
 
 def _check(clip: Clip) -> None:
+    shard = PurePosixPath(clip.shard)  # a folder of shards may be a link to another disk
+    if shard.is_absolute() or ".." in shard.parts:
+        raise ValueError(f"{clip.shard!r} leads out of the folder")
     if clip.split not in SPLITS:
         raise ValueError(f"split {clip.split!r}")
     if clip.start_frame < 0 or clip.frames < 1 or not 1_000 <= clip.rate_hz <= 384_000:
